@@ -1,0 +1,57 @@
+"""What one directory says about a user, a group and who is in it.
+
+Names compare by `name_key` (NFKC, then casefold), never by `lower()`: databases fold ASCII only or by locale.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from directory.ids import ExternalId
+
+_NO_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+class Activity(StrEnum):
+    """Whether the directory lets the user in. `UNKNOWN`: the attribute was unreadable; the stored state is kept."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class UserFacts:
+    """A user as a directory shows it. `mails` holds the primary address first.
+
+    `attributes` holds the further attributes that a mapping predicate may name, keyed by SCIM attribute path
+    (`title`, `department`, `employeeNumber`, `userType` ...), each with its values as text.
+    """
+
+    external_id: ExternalId
+    user_name: str
+    display_name: str = ""
+    given_name: str = ""
+    family_name: str = ""
+    mails: tuple[str, ...] = ()
+    activity: Activity = Activity.ACTIVE
+    dn: str = ""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_ATTRIBUTES)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """A group as a directory shows it, without its members: these are edges, said by changes of their own."""
+
+    external_id: ExternalId
+    display_name: str
+    dn: str = ""
+
+
+def name_key(text: str) -> str:
+    """The form in which user names and mail addresses compare: `STRASSE`, `straße` and composed forms are one."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -1,0 +1,1 @@
+"""The one write path: commands become state, audit event and outbox row in one transaction. Knows ports, not SQL."""
