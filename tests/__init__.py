@@ -1,0 +1,1 @@
+"""The tests: a mirror of the tree, and the journeys, conformance and architecture suites beside it."""

