@@ -14,7 +14,11 @@ WORKERS ?= 2
 # What pytest is given besides, such as `make test ARGS="-k seats"`.
 ARGS ?=
 NAME ?= core
-CODE := audit directory mappings provisioning service storage sync tests tools $(wildcard bench)
+# Every top-level folder that holds code.
+CODE := $(patsubst %/__init__.py,%,$(wildcard */__init__.py))
+
+# Each gate by itself is quick or uses every core; side by side they would only get in each other's way.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## List every target
@@ -22,7 +26,7 @@ help: ## List every target
 
 # ---------------------------------------------------------------- set-up
 
-# The folders are named here so that a new package brings a new editable install.
+# setup.cfg lists the packages, so a new one brings a new editable install.
 $(STAMP): uv.lock.txt requirements.lock setup.cfg pyproject.toml tools/setup.sh
 	@sh tools/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
@@ -46,7 +50,9 @@ bench: setup ## Run a benchmark, such as `make bench NAME=core`
 
 # ---------------------------------------------------------------- gates, in their order
 
+# Gates must say the same thing twice about the same code, so property tests repeat their cases here.
 .PHONY: check
+check: export HYPOTHESIS_PROFILE := gate
 check: format-check lint types contracts test coverage wheel ## Run every gate
 
 .PHONY: format
@@ -68,7 +74,7 @@ types: setup ## Gate: mypy, strict, on code and tests
 
 .PHONY: contracts
 contracts: setup ## Gate: which package may import which
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: test
 test: setup test-services ## Run the whole test suite; it leaves coverage data for `make coverage`

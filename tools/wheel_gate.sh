@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 # A stale build folder would put deleted modules into the wheel.
 rm -rf build dist
 "$bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
-    --wheel-dir dist . 
+    --wheel-dir dist .
 rm -rf build
 wheel=$(echo "$root"/dist/usher_sync-*.whl)
 
