@@ -1,10 +1,10 @@
 #!/bin/sh
 # Make the virtual environment: every dependency at its locked version, checked against its hash.
-# Usage: tools/setup.sh PYTHON VENV
+# Usage: tools/setup.sh PYTHON VENV; with an empty PYTHON, one is looked for on PATH.
 # uv does the work because it takes a quarter of pip's time; where it fails, pip reads the same lock.
 set -eu
 
-python=${1:-}
+python=$1
 venv=$2
 
 fail() {
@@ -12,12 +12,26 @@ fail() {
     exit 1
 }
 
-[ -n "$python" ] || fail "no python3 on PATH; install Python 3.11 or newer"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$("$python" --version) at $python is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11"
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+if [ -n "$python" ]; then
+    is_new_enough "$python" || fail "PYTHON=$python does not run or is older than Python 3.11"
+else
+    # A name on PATH need not run: version managers leave names of versions that are switched off.
+    for candidate in python3.11 python3 python3.12 python3.13; do
+        if is_new_enough "$candidate"; then
+            python=$candidate
+            break
+        fi
+    done
+    [ -n "$python" ] ||
+        fail "no Python 3.11 or newer on PATH; install one, or name it: make PYTHON=/path/to/python3.11"
+fi
 
 # An environment that another Python made, or that was moved, is of no use.
-if ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+if ! is_new_enough "$venv/bin/python"; then
     rm -rf "$venv"
     "$python" -m venv "$venv" ||
         fail "cannot make a virtual environment; on Debian install python3-venv"

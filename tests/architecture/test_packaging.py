@@ -33,7 +33,7 @@ def test_mypy_checks_every_folder_of_code() -> None:
 
 
 def test_coverage_measures_every_package_and_the_tests() -> None:
-    assert set(setup_lines("coverage:run", "source_pkgs")) == product_packages() | {"tests"}
+    assert set(setup_lines("coverage:run", "source")) == product_packages() | {"tests"}
 
 
 @pytest.mark.parametrize(
