@@ -12,8 +12,8 @@ from mappings.rules import Grant
 class LinkedUser:
     """A directory user linked to a member: its direct groups, and the attributes that predicates may name.
 
-    `attributes` is keyed by SCIM path (`userName`, `displayName`, `emails.value`, `title` ...); empty unless the
-    organisation has a rule with an attribute predicate.
+    `attributes` is keyed by SCIM path (`userName`, `displayName`, `emails.value`, `title` ...); empty unless
+    the organisation has a rule with an attribute predicate.
     """
 
     user_id: UserId

@@ -43,7 +43,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Why a grant is held. `group_id` is the group that the member is directly in, for a rule that matches groups."""
+    """Why a grant is held.
+
+    `group_id` is the group that the member is directly in, for a rule that matches groups.
+    """
 
     source: Source
     rule_id: RuleId | None = None
@@ -54,7 +57,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role at a scope. Two grants are the same access when role and scope agree, whatever their provenance."""
+    """A role at a scope. Grants of one role at one scope are the same access, whatever their provenance."""
 
     role: RoleId
     scope_id: ScopeId
