@@ -32,3 +32,9 @@ class CatalogueError(MappingError):
     def __init__(self, faults: tuple[CatalogueFault, ...]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
+
+
+class PatternError(MappingError):
+    """A group name pattern that is not a text with one capture in braces."""
+
+    code = "pattern_invalid"
