@@ -23,7 +23,7 @@ class RunActor:
 
 @dataclass(frozen=True, slots=True)
 class AdminActor:
-    """A person of the organisation or the operator at the command line. `on_behalf_of` marks support access."""
+    """A person of the organisation, or the operator. `on_behalf_of` marks support access."""
 
     admin_id: str
     session_id: str = ""

@@ -1,14 +1,56 @@
-"""The schema of an audit event and the closed registry of actions."""
+"""The schema of an audit event and the closed registry of actions.
 
+Knows what an event may say, not who writes it or where it is kept. An action that no code writes is a fault:
+remove it, or write it.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from audit.actors import Actor
 from directory.ids import EventId, OrganisationId
 
 JSONScalar = str | int | bool | None
 JSONValue = JSONScalar | tuple[str, ...]
+
+PII_PREFIX = "pii:"
+"""What every reference to personal data begins with. The clear value is kept beside the log, never in it."""
+
+PROFILE = "profile"
+"""The path of a person's names, mails, DN, external id and user name: references only."""
+
+CAUSE_KINDS = frozenset(
+    {
+        "admin_action",
+        "api_request",
+        "block",
+        "command",
+        "directory_change",
+        "group_change",
+        "invitation",
+        "last_admin",
+        "login",
+        "mapping_rule",
+        "membership",
+        "operator",
+        "override",
+        "owner_transfer",
+        "plan_change",
+        "retention",
+        "role_change",
+        "run",
+        "scim_request",
+        "scope_change",
+        "seat_policy",
+        "settings_change",
+        "sso_assertion",
+        "system",
+    }
+)
+"""Why things happen. Closed, so that a log can be filtered by it."""
 
 
 class Outcome(StrEnum):
@@ -20,7 +62,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the event is about. `pii` refers to the clear name, which never stands in the body."""
+    """What the event is about. `pii` refers to the clear name, which never stands in the body.
+
+    `role` is `subject` for what changed and `object` for the other thing that took part.
+    """
 
     type: str
     id: str
@@ -30,7 +75,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One path of one target before and after. The path must be on the action's allow-list; sets come sorted."""
+    """One path of one target before and after. The path must be on the action's allow-list.
+
+    A tuple is a set and is rendered sorted. What is longer than 512 bytes is rendered as its digest and
+    length.
+    """
 
     path: str
     before: JSONValue
@@ -39,7 +88,9 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why it happened. `root` and `parent` are events; a root event has neither. See docs/architecture.md."""
+    """Why it happened. `root` and `parent` are events; a root event has neither. `kind` is one of
+    `CAUSE_KINDS`.
+    """
 
     kind: str
     root: EventId | None = None
@@ -76,3 +127,344 @@ class Event:
     changes: tuple[FieldChange, ...] = ()
     reason: Reason | None = None
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What an event of one action may say.
+
+    `label` is a sentence for people without its full stop. Words in braces are `actor`, `subject`, `object`,
+    or a path: its new value, else its old one (`{role}`), or one of the two (`{kind.before}`,
+    `{kind.after}`). A part in square brackets is left out when one of its words is absent.
+
+    `paths` is the allow-list. `open_paths` allows every path that begins with it, for names that the
+    catalogue or a kind of directory decides. A success must carry all paths of `required`, and those are
+    never cut to a digest.
+    """
+
+    name: str
+    label: str
+    paths: frozenset[str]
+    open_paths: str = ""
+    required: frozenset[str] = frozenset()
+    needs_target: bool = True
+    needs_organisation: bool = True
+
+
+def _action(
+    name: str,
+    label: str,
+    *paths: str,
+    open_paths: str = "",
+    required: tuple[str, ...] = (),
+    needs_target: bool = True,
+    needs_organisation: bool = True,
+) -> ActionSpec:
+    return ActionSpec(
+        name=name,
+        label=label,
+        paths=frozenset(paths),
+        open_paths=open_paths,
+        required=frozenset(required),
+        needs_target=needs_target,
+        needs_organisation=needs_organisation,
+    )
+
+
+# What a directory said about one person. `attributes` holds the names of the attributes that changed, not
+# values.
+_USER = ("active", PROFILE, "attributes", "member_id")
+# What became of the person. `user_id` and `directory_id` say by which directory user; `origin` by which
+# statement.
+_MEMBER = (
+    "active",
+    PROFILE,
+    "attributes",
+    "user_id",
+    "directory_id",
+    "linked_by",
+    "origin",
+    "seat",
+    "grants",
+    "sessions_ended",
+)
+_BLOCK = ("blocked", "active", "reason")
+_GRANT = ("role", "scope_id", "origin", "override_id", "invitation_id", "rule_id", "group_id", "ends_at")
+_OVERRIDE = ("grants", "reason", "ends_at", "expired")
+_SEAT = ("seat", "limit", "used", "policy", "plan", "waiting_since", "waiting")
+_SEATS = ("seat_limit", "limit", "used", "plan", "policy", "waiting", "over", "threshold")
+_GROUP = ("display_name", "external_id", "directory_id", "active", "members", "subgroups")
+_EDGE = ("display_name", "directory_id", "member", "member_id", "subgroup")
+_EFFECT = (
+    "change",
+    "affected",
+    "gained",
+    "lost",
+    "seats_before",
+    "seats_after",
+    "seat_limit",
+    "waiting",
+    "plan_hash",
+    "access_version",
+)
+_MAPPING = ("match", "role", "scope_id", "priority", "version", "state", "directory_id", "group_id")
+_SCOPE = ("kind", "name", "host_id", "parents")
+_ROLE_DEFINITION = ("label", "permissions", "scope_kinds", "rank", "administrator_equivalent")
+_INVITATION = ("role", "scope_id", "ends_at", "member_id", "state", "expired", PROFILE)
+_DIRECTORY = ("kind", "name", "settings", "default_role", "priority", "mode")
+_RUN = (
+    "state",
+    "mode",
+    "attempt",
+    "plan_hash",
+    "limits",
+    "complete",
+    "error",
+    "source_sha256",
+    "seen",
+    "created",
+    "updated",
+    "deactivated",
+    "reactivated",
+    "deleted",
+    "unchanged",
+    "rejected",
+    "groups_seen",
+    "groups_created",
+    "groups_updated",
+    "groups_deleted",
+    "memberships_added",
+    "memberships_removed",
+    "subgroups_added",
+    "subgroups_removed",
+    "unknown_references",
+    "granted",
+    "revoked",
+    "seated",
+    "waiting",
+    "events",
+)
+_READING = (
+    "filter",
+    "rows",
+    "format",
+    "query",
+    "order",
+    "since",
+    "until",
+    "first",
+    "last",
+    "sha256",
+    "bytes",
+)
+
+_SPECS = (
+    _action("user.created", "{actor} added the directory user {subject}", *_USER),
+    _action("user.updated", "{actor} changed the directory user {subject}[ ({attributes})]", *_USER),
+    _action("user.deactivated", "{actor} deactivated the directory user {subject}", *_USER),
+    _action("user.reactivated", "{actor} reactivated the directory user {subject}", *_USER),
+    _action("user.deleted", "{actor} deleted the directory user {subject}", *_USER),
+    _action("member.created", "{actor} made {subject} a member", *_MEMBER),
+    _action("member.updated", "{actor} changed {subject}[ ({attributes})]", *_MEMBER),
+    _action("member.deactivated", "{actor} deactivated {subject}", *_MEMBER),
+    _action("member.reactivated", "{actor} reactivated {subject}", *_MEMBER),
+    _action("member.deleted", "{actor} ended the membership of {subject}", *_MEMBER),
+    _action(
+        "member.linked", "{actor} linked {subject} to the directory user {user_id}[ by {linked_by}]", *_MEMBER
+    ),
+    _action(
+        "member.change_held",
+        "{actor} would have left the organisation without an Admin; the change to {subject} is held",
+        *_MEMBER,
+        "role",
+        "scope_id",
+        "change",
+    ),
+    _action(
+        "member.change_released",
+        "{actor} applied the change to {subject} that was held",
+        *_MEMBER,
+        "role",
+        "scope_id",
+        "change",
+    ),
+    _action("block.set", "{actor} blocked {subject}[: {reason}]", *_BLOCK),
+    _action("block.lifted", "{actor} lifted the block of {subject}", *_BLOCK),
+    _action(
+        "role.granted",
+        "{actor} granted {role} at {scope_id} to {subject}",
+        *_GRANT,
+        required=("role", "scope_id"),
+    ),
+    _action(
+        "role.revoked",
+        "{actor} took {role} at {scope_id} from {subject}",
+        *_GRANT,
+        required=("role", "scope_id"),
+    ),
+    _action(
+        "override.set", "{actor} gave {subject} exactly {grants}[ until {ends_at}][: {reason}]", *_OVERRIDE
+    ),
+    _action("override.ended", "{actor} ended the override of {subject}", *_OVERRIDE),
+    _action("seat.assigned", "{actor} gave {subject} a seat[, {used} of {limit}]", *_SEAT),
+    _action("seat.released", "{actor} freed the seat of {subject}[, {used} of {limit}]", *_SEAT),
+    _action(
+        "seat.denied", "{actor} asked for a seat for {subject} and got none[, {used} of {limit}]", *_SEAT
+    ),
+    _action(
+        "seat.waiting", "{actor} put {subject} on the waiting list[, {used} of {limit} seats used]", *_SEAT
+    ),
+    _action(
+        "seat.limit_changed",
+        "{actor} changed the seats[ from {limit.before}][ to {limit.after}][ (plan {plan})]",
+        *_SEATS,
+        needs_target=False,
+    ),
+    _action(
+        "seat.threshold_reached",
+        "{actor} filled {threshold} % of the seats[, {used} of {limit}]",
+        *_SEATS,
+        needs_target=False,
+    ),
+    _action("group.created", "{actor} added the group {subject}[ named {display_name}]", *_GROUP),
+    _action("group.deleted", "{actor} deleted the group {subject}[ named {display_name}]", *_GROUP),
+    _action(
+        "group.renamed",
+        "{actor} renamed the group {subject}[ from {display_name.before}][ to {display_name.after}]",
+        *_GROUP,
+    ),
+    _action(
+        "group.member_added",
+        "{actor} added the directory user {member} to {subject}",
+        *_EDGE,
+        required=("member",),
+    ),
+    _action(
+        "group.member_removed",
+        "{actor} removed the directory user {member} from {subject}",
+        *_EDGE,
+        required=("member",),
+    ),
+    _action(
+        "group.subgroup_added",
+        "{actor} nested the group {subgroup} in {subject}",
+        *_EDGE,
+        required=("subgroup",),
+    ),
+    _action(
+        "group.subgroup_removed",
+        "{actor} took the group {subgroup} out of {subject}",
+        *_EDGE,
+        required=("subgroup",),
+    ),
+    _action(
+        "mapping.created",
+        "{actor} wrote {subject}[: {match} gives {role}][ at {scope_id}]",
+        *_MAPPING,
+        *_EFFECT,
+    ),
+    _action(
+        "mapping.updated",
+        "{actor} changed {subject}[ to version {version}]",
+        *_MAPPING,
+        *_EFFECT,
+    ),
+    _action("mapping.deleted", "{actor} deleted {subject}", *_MAPPING, *_EFFECT),
+    _action(
+        "mapping.previewed",
+        "{actor} previewed a change[ of {subject}][: {gained} gain, {lost} lose]"
+        "[, seats {seats_before} to {seats_after}]",
+        *_MAPPING,
+        *_EFFECT,
+        needs_target=False,
+    ),
+    _action(
+        "mapping.applied",
+        "{actor} applied a change[ of {subject}][: {gained} gained, {lost} lost]"
+        "[, seats {seats_before} to {seats_after}]",
+        *_MAPPING,
+        *_EFFECT,
+        needs_target=False,
+    ),
+    _action("mapping.dangling", "{actor} left {subject} dangling; it grants nothing", *_MAPPING, *_EFFECT),
+    _action("scope.created", "{actor} added the {kind} {subject}[ named {name}]", *_SCOPE),
+    _action("scope.updated", "{actor} changed {subject}", *_SCOPE),
+    _action("scope.deleted", "{actor} deleted {subject}", *_SCOPE),
+    _action("role_definition.created", "{actor} defined {subject}[ named {label}]", *_ROLE_DEFINITION),
+    _action("role_definition.updated", "{actor} changed {subject}[ named {label}]", *_ROLE_DEFINITION),
+    _action("role_definition.deleted", "{actor} deleted {subject}[ named {label}]", *_ROLE_DEFINITION),
+    _action("invitation.created", "{actor} invited {subject}[ as {role}][ at {scope_id}]", *_INVITATION),
+    _action("invitation.accepted", "{actor} accepted {subject}[ as {member_id}]", *_INVITATION),
+    _action("invitation.ended", "{actor} ended {subject}", *_INVITATION),
+    _action("owner.transferred", "{actor} made {subject} the owner[ in place of {owner.before}]", "owner"),
+    _action(
+        "organisation.created",
+        "{actor} created the organisation[ {name}][ with the plan {plan}]",
+        "name",
+        "environment",
+        "plan",
+        "seat_limit",
+        "owner",
+        "seat_policy",
+        "resolution",
+        needs_target=False,
+    ),
+    _action("settings.updated", "{actor} changed the settings", open_paths="settings.", needs_target=False),
+    _action("domain.verified", "{actor} verified the domain {domain}", "domain", needs_target=False),
+    _action(
+        "directory.created", "{actor} added {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
+    ),
+    _action(
+        "directory.updated", "{actor} changed {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
+    ),
+    _action(
+        "environment.loaded",
+        "{actor} loaded the environment {environment}[, catalogue {catalogue}]",
+        "environment",
+        "catalogue",
+        "catalogue_sha256",
+        "version",
+        "roles",
+        "permissions",
+        "plans",
+        "scope_kinds",
+        "organisations",
+        needs_target=False,
+        needs_organisation=False,
+    ),
+    _action("sync.started", "{actor} started to read {subject}", *_RUN),
+    _action("sync.completed", "{actor} completed[: {seen} seen, {events} events]", *_RUN),
+    _action("sync.failed", "{actor} failed and changed nothing more[: {error}]", *_RUN),
+    _action("sync.blocked", "{actor} was stopped by the guard[: {limits}]", *_RUN),
+    _action("guard.released", "{actor} let the held plan {plan_hash} of {subject} through", *_RUN),
+    _action("guard.refused", "{actor} refused the held plan {plan_hash} of {subject}", *_RUN),
+    _action(
+        "guard.threshold_crossed",
+        "{actor} took away more than the guard of {subject} expects[: {limits}]",
+        *_RUN,
+    ),
+    _action(
+        "command.refused",
+        "{actor} asked for {command}[ on {subject}] and was refused",
+        "command",
+        "plan_hash",
+        "limit",
+        "used",
+        "role",
+        "scope_id",
+        "access_version",
+        needs_target=False,
+    ),
+    _action(
+        "log.read", "{actor} read the log[, {rows} events][, filter {filter}]", *_READING, needs_target=False
+    ),
+    _action(
+        "export.created",
+        "{actor} exported the log[, {rows} events][ as {format}][, filter {filter}]",
+        *_READING,
+        needs_target=False,
+    ),
+)
+
+ACTIONS: Mapping[str, ActionSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
+"""Every action there is, by name."""
