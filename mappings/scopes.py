@@ -1,4 +1,4 @@
-"""The scope graph of an organisation: which place covers which. Asked live, never expanded at grant time (B-R6).
+"""The scope graph of an organisation: which place covers which, asked live and never expanded (B-R6).
 
 A node reaches the root through any of its parents. A node that does not is covered by nothing, not even by
 itself, and covers nothing: a broken graph takes access away and never gives any.
@@ -172,7 +172,7 @@ class ScopeFaultCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScopeFault:
-    """Why a node cannot be put. `scopes` are the nodes concerned; for a cycle its whole path, from and to the node."""
+    """Why a node cannot be put. `scopes` are the nodes concerned; for a cycle its whole path, closed."""
 
     code: ScopeFaultCode
     text: str
@@ -246,7 +246,7 @@ def _check_cycle(graph: ScopeGraph, node: ScopeNode) -> Iterable[ScopeFault]:
         while below[path[-1]] != node.scope_id:
             path.append(below[path[-1]])
         path.append(node.scope_id)
-        shown = " > ".join(str(graph.get(step) if step != node.scope_id else node) for step in path)
+        shown = " > ".join(str(node if step == node.scope_id else graph.get(step)) for step in path)
         yield ScopeFault(ScopeFaultCode.CYCLE, f"{node} would cover itself: {shown}", tuple(path))
 
 
