@@ -275,6 +275,15 @@ class TransferOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolOwner:
+    """The person who created the organisation: its first member and its owner."""
+
+    member_id: MemberId
+    mail: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetSettings:
     """Settings of the organisation by name: `seat_policy`, `resolution`, and the catalogue's own switches."""
 
@@ -320,6 +329,7 @@ AdministratorChange = (
     | RemoveMember
     | SetPlan
     | TransferOwner
+    | EnrolOwner
     | SetSettings
     | AddDomain
     | PutDirectory

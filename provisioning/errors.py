@@ -1,0 +1,42 @@
+"""Faults of the write path, and the codes of its expected refusals."""
+
+from enum import StrEnum
+
+
+class ProvisioningError(Exception):
+    """Root of the package."""
+
+    code = "provisioning_error"
+
+
+class StaleFenceError(ProvisioningError):
+    """Another run has taken the directory over; this one stops without writing."""
+
+    code = "stale_fence"
+
+
+class RefusalCode(StrEnum):
+    """Why a command was refused. Each edge has a table from these to its own answers."""
+
+    SEAT_LIMIT_REACHED = "seat_limit_reached"
+    OWNER_PROTECTED = "owner_protected"
+    LAST_ADMIN = "last_admin"
+    STATE_MOVED = "state_moved"
+    APPROVAL_MISMATCH = "approval_mismatch"
+    NOT_FOUND = "not_found"
+    INVALID = "invalid"
+    IN_USE = "in_use"
+    NOT_ALLOWED = "not_allowed"
+
+
+class Refusal(Exception):  # noqa: N818 - an expected outcome on its way to becoming `Refused`, not an error
+    """Rolls the command back; `apply_changes` turns it into a `Refused` and its event. Never leaves the package."""
+
+    def __init__(
+        self, code: RefusalCode, message: str, *, numbers: tuple[tuple[str, str | int], ...] = (), subject: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.numbers = numbers
+        self.subject = subject

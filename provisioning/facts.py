@@ -1,0 +1,530 @@
+"""Directory changes folded into stored facts: users, groups, memberships, and the people they are linked to.
+
+Facts are always stored as said. Nothing here decides about roles or seats; it notes whose access must be worked out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from audit.events import FieldChange, Reason, Target
+from directory.changes import (
+    AddMembers,
+    AddSubgroups,
+    DeactivateUser,
+    DeleteGroup,
+    DeleteUser,
+    DirectoryChange,
+    PutGroup,
+    PutUser,
+    RemoveMembers,
+    RemoveSubgroups,
+)
+from directory.facts import Activity, GroupFacts, UserFacts, name_key
+from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
+from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
+from provisioning.work import Work
+
+_PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn")
+
+
+@dataclass(slots=True)
+class _Fold:
+    """The touched slice of one directory, as the transaction has made it so far."""
+
+    work: Work
+    directory: StoredDirectory
+    users: dict[ExternalId, StoredUser]
+    groups: dict[ExternalId, StoredGroup]
+    new_users: dict[ExternalId, StoredUser] = field(default_factory=dict)
+    changed_users: dict[ExternalId, StoredUser] = field(default_factory=dict)
+    user_events: dict[ExternalId, EventId] = field(default_factory=dict)
+    new_groups: dict[ExternalId, StoredGroup] = field(default_factory=dict)
+    changed_groups: dict[ExternalId, StoredGroup] = field(default_factory=dict)
+    edges: dict[tuple[GroupId, UserId], bool] = field(default_factory=dict)
+    nesting: dict[tuple[GroupId, GroupId], bool] = field(default_factory=dict)
+    cleared: dict[UserId, ExternalId] = field(default_factory=dict)
+    by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
+
+
+def fold_directory_changes(work: Work, directory: StoredDirectory, changes: Sequence[DirectoryChange]) -> None:
+    """Store what the directory said, in the order it was said, with one event for each edge that moved.
+
+    Cost follows the changes: only the users, groups and memberships named are read, never a group's member list.
+    """
+    user_ids, group_ids = _named(changes)
+    fold = _Fold(
+        work=work,
+        directory=directory,
+        users=work.writer.users_by_external_id(directory.directory_id, user_ids),
+        groups=work.writer.groups_by_external_id(directory.directory_id, group_ids),
+    )
+    for change in changes:
+        _fold_one(fold, change)
+    _store_users(fold)
+    _store_groups(fold)
+    _store_memberships(fold)
+    _store_nesting(fold)
+
+
+def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
+    users: set[ExternalId] = set()
+    groups: set[ExternalId] = set()
+    for change in changes:
+        match change:
+            case PutUser(user):
+                users.add(user.external_id)
+            case DeactivateUser(external_id) | DeleteUser(external_id):
+                users.add(external_id)
+            case PutGroup(group):
+                groups.add(group.external_id)
+            case DeleteGroup(external_id):
+                groups.add(external_id)
+            case AddMembers(external_id, members) | RemoveMembers(external_id, members):
+                groups.add(external_id)
+                users.update(members)
+            case AddSubgroups(external_id, subgroups) | RemoveSubgroups(external_id, subgroups):
+                groups.add(external_id)
+                groups.update(subgroups)
+            case _:
+                assert_never(change)
+    return users, groups
+
+
+def _fold_one(fold: _Fold, change: DirectoryChange) -> None:
+    match change:
+        case PutUser(user, fingerprint):
+            _put_user(fold, user, fingerprint)
+        case DeactivateUser(external_id, reason):
+            _deactivate_user(fold, external_id, reason)
+        case DeleteUser(external_id):
+            _delete_user(fold, external_id)
+        case PutGroup(group, fingerprint):
+            _put_group(fold, group, fingerprint)
+        case DeleteGroup(external_id):
+            _delete_group(fold, external_id)
+        case AddMembers(external_id, members):
+            _set_edges(fold, external_id, members, is_member=True)
+        case RemoveMembers(external_id, members):
+            _set_edges(fold, external_id, members, is_member=False)
+        case AddSubgroups(external_id, subgroups):
+            _set_nesting(fold, external_id, subgroups, is_nested=True)
+        case RemoveSubgroups(external_id, subgroups):
+            _set_nesting(fold, external_id, subgroups, is_nested=False)
+        case _:
+            assert_never(change)
+
+
+# --- users -------------------------------------------------------------------------------------------------------
+
+
+def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
+    stored = fold.users.get(said.external_id)
+    if stored is None:
+        _create_user(fold, said, fingerprint)
+        return
+    # An unreadable account state is neither "enabled" nor "disabled": what is stored stays.
+    active = stored.active if said.activity is Activity.UNKNOWN else said.activity is Activity.ACTIVE
+    put = replace(
+        stored,
+        user_name=said.user_name,
+        display_name=said.display_name,
+        given_name=said.given_name,
+        family_name=said.family_name,
+        mails=said.mails,
+        dn=said.dn,
+        attributes=said.attributes,
+        active=active,
+        fingerprint=fingerprint,
+        absent_runs=0,
+        deleted_at=None,
+    )
+    if put == stored:
+        return
+    _record_user_change(fold, stored, put)
+
+
+def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
+    work = fold.work
+    user = StoredUser(
+        user_id=UserId(work.mint.id()),
+        directory_id=fold.directory.directory_id,
+        external_id=said.external_id,
+        member_id=MemberId(""),
+        user_name=said.user_name,
+        display_name=said.display_name,
+        given_name=said.given_name,
+        family_name=said.family_name,
+        mails=said.mails,
+        dn=said.dn,
+        attributes=said.attributes,
+        active=said.activity is Activity.ACTIVE,
+        fingerprint=fingerprint,
+        pii_ref=work.mint.id(),
+        absent_runs=0,
+        version=1,
+        created_at=work.now,
+        updated_at=work.now,
+        deleted_at=None,
+    )
+    work.personal_data.append(_personal_data(user))
+    event_id = work.ledger.record(
+        "user.created",
+        (_user_target(user),),
+        (FieldChange("active", None, user.active), FieldChange("profile", None, f"pii:{user.pii_ref}")),
+    )
+    work.counters["users_created"] += 1
+    fold.users[said.external_id] = fold.new_users[said.external_id] = user
+    fold.by_user_id[user.user_id] = said.external_id
+    fold.user_events[said.external_id] = event_id
+
+
+def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason: str = "") -> None:
+    """Note a stored user's new state with one event for what moved; a new fingerprint alone is no event."""
+    work = fold.work
+    changes: list[FieldChange] = []
+    if any(getattr(stored, name) != getattr(put, name) for name in _PROFILE):
+        put = replace(put, pii_ref=work.mint.id())
+        work.personal_data.append(_personal_data(put))
+        changes.append(FieldChange("profile", f"pii:{stored.pii_ref}", f"pii:{put.pii_ref}"))
+    if stored.attributes != put.attributes:
+        names = {
+            name
+            for name in stored.attributes.keys() | put.attributes.keys()
+            if stored.attributes.get(name) != put.attributes.get(name)
+        }
+        changes.append(FieldChange("attributes", None, tuple(sorted(names))))
+    if stored.active != put.active:
+        changes.append(FieldChange("active", stored.active, put.active))
+    was_live, is_live = stored.deleted_at is None, put.deleted_at is None
+    if was_live and not is_live:
+        action, counter = "user.deleted", "users_deleted"
+    elif is_live and not was_live:
+        action, counter = "user.reactivated", "users_returned"
+    elif stored.active != put.active:
+        action = "user.reactivated" if put.active else "user.deactivated"
+        counter = "users_reactivated" if put.active else "users_deactivated"
+    elif changes:
+        action, counter = "user.updated", "users_updated"
+    else:
+        action = counter = ""
+    put = replace(put, version=put.version + 1, updated_at=work.now) if action else put
+    external_id = put.external_id
+    fold.users[external_id] = put
+    if external_id in fold.new_users:
+        fold.new_users[external_id] = put
+    else:
+        fold.changed_users[external_id] = put
+    fold.by_user_id[put.user_id] = external_id
+    if not action:
+        return
+    event_id = work.ledger.record(
+        action, (_user_target(put),), tuple(changes), reason=Reason(reason) if reason else None
+    )
+    work.counters[counter] += 1
+    fold.user_events.setdefault(external_id, event_id)
+    if put.member_id:
+        work.touch(put.member_id, event_id)
+        if put.active and not (stored.active and was_live):
+            work.explicit.add(put.member_id)
+
+
+def _deactivate_user(fold: _Fold, external_id: ExternalId, reason: str) -> None:
+    stored = fold.users.get(external_id)
+    if stored is None or stored.deleted_at is not None or not stored.active:
+        fold.work.counters["users_unknown"] += stored is None
+        return
+    # The fingerprint goes with the access: when the source shows the user again, that is a change.
+    _record_user_change(fold, stored, replace(stored, active=False, fingerprint=b"", absent_runs=0), reason)
+
+
+def _delete_user(fold: _Fold, external_id: ExternalId) -> None:
+    stored = fold.users.get(external_id)
+    if stored is None or stored.deleted_at is not None:
+        fold.work.counters["users_unknown"] += stored is None
+        return
+    for pair in [pair for pair in fold.edges if pair[1] == stored.user_id]:
+        del fold.edges[pair]
+    fold.cleared[stored.user_id] = external_id
+    gone = replace(stored, active=False, fingerprint=b"", deleted_at=fold.work.now)
+    _record_user_change(fold, stored, gone)
+
+
+def _personal_data(user: StoredUser) -> PersonalData:
+    values = {
+        "name": user.display_name,
+        "user_name": user.user_name,
+        "mail": user.mails[0] if user.mails else "",
+        "dn": user.dn,
+        "external_id": user.external_id,
+    }
+    return PersonalData(user.pii_ref, user.user_id, {key: value for key, value in values.items() if value})
+
+
+def _user_target(user: StoredUser) -> Target:
+    return Target("user", user.user_id, pii=user.pii_ref)
+
+
+def _store_users(fold: _Fold) -> None:
+    work = fold.work
+    if fold.new_users:
+        _link_members(fold)
+        work.writer.insert_users(list(fold.new_users.values()))
+    if fold.changed_users:
+        work.writer.update_users(list(fold.changed_users.values()))
+        work.is_changed = True
+        profiles = [
+            (user.member_id, user.display_name or user.user_name, user.mails[0] if user.mails else "", user.pii_ref)
+            for external_id, user in fold.changed_users.items()
+            if external_id in fold.user_events and user.deleted_at is None
+        ]
+        if profiles:
+            work.writer.update_profiles(profiles)
+    if work.personal_data:
+        work.writer.insert_personal_data(work.personal_data)
+        work.personal_data.clear()
+
+
+def _link_members(fold: _Fold) -> None:
+    """Give each new user its member: by external id, then by mail of a verified domain, else a new one.
+
+    A member who has a live user of this directory already is never taken: two entries of one directory are two
+    people, whatever mail they share. An ambiguous match links nobody.
+    """
+    work = fold.work
+    found = _candidates(fold)
+    taken = work.writer.directories_of_members({member for members in found.values() for member in members})
+    occupied = {member for member, directory_id in taken if directory_id == fold.directory.directory_id}
+    new_members: list[NewMember] = []
+    for external_id, user in fold.new_users.items():
+        free = found.get(external_id, set()) - occupied
+        if len(free) == 1:
+            member_id = free.pop()
+            event_id = work.ledger.record(
+                "member.linked",
+                (Target("member", member_id, pii=user.pii_ref), Target("user", user.user_id, role="object")),
+                parent=fold.user_events[external_id],
+            )
+            work.counters["members_linked"] += 1
+        else:
+            member_id = MemberId(work.mint.id())
+            name = user.display_name or user.user_name
+            mail = user.mails[0] if user.mails else ""
+            new_members.append(NewMember(member_id, name, mail, user.pii_ref, is_active=False))
+            event_id = work.ledger.record(
+                "member.created",
+                (Target("member", member_id, pii=user.pii_ref), Target("user", user.user_id, role="object")),
+                parent=fold.user_events[external_id],
+            )
+            work.counters["members_created"] += 1
+        occupied.add(member_id)
+        linked = replace(user, member_id=member_id)
+        fold.users[external_id] = fold.new_users[external_id] = linked
+        work.touch(member_id, event_id)
+        if linked.active:
+            work.explicit.add(member_id)
+    if new_members:
+        work.writer.insert_members(new_members, work.now)
+    work.is_changed = True
+
+
+def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
+    """Members that new users may be, found by external id or else by a mail of a verified domain."""
+    writer = fold.work.writer
+    found: dict[ExternalId, set[MemberId]] = {}
+    if len(writer.directories()) > 1:
+        found.update(writer.members_by_external_id(fold.new_users.keys()))
+    domains = writer.domains()
+    if domains:
+        keys = {
+            external_id: key
+            for external_id, user in fold.new_users.items()
+            if external_id not in found
+            and user.mails
+            and (key := name_key(user.mails[0])).rpartition("@")[2] in domains
+        }
+        by_mail = writer.members_by_mail(set(keys.values()))
+        found.update({external_id: by_mail[key] for external_id, key in keys.items() if key in by_mail})
+    return found
+
+
+# --- groups ------------------------------------------------------------------------------------------------------
+
+
+def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
+    work = fold.work
+    stored = fold.groups.get(said.external_id)
+    if stored is None:
+        group = StoredGroup(
+            group_id=GroupId(work.mint.id()),
+            directory_id=fold.directory.directory_id,
+            external_id=said.external_id,
+            display_name=said.display_name,
+            dn=said.dn,
+            fingerprint=fingerprint,
+            version=1,
+            created_at=work.now,
+            updated_at=work.now,
+            deleted_at=None,
+        )
+        fold.groups[said.external_id] = fold.new_groups[said.external_id] = group
+        work.ledger.record(
+            "group.created", (Target("group", group.group_id),), (FieldChange("display_name", None, group.display_name),)
+        )
+        work.counters["groups_created"] += 1
+        return
+    put = replace(
+        stored, display_name=said.display_name, dn=said.dn, fingerprint=fingerprint, deleted_at=None
+    )
+    if put == stored:
+        return
+    is_renamed = stored.display_name != put.display_name
+    is_returning = stored.deleted_at is not None
+    if is_renamed or is_returning:
+        work.ledger.record(
+            "group.created" if is_returning else "group.renamed",
+            (Target("group", put.group_id),),
+            (FieldChange("display_name", None if is_returning else stored.display_name, put.display_name),),
+        )
+        put = replace(put, version=put.version + 1, updated_at=work.now)
+        work.counters["groups_renamed" if not is_returning else "groups_created"] += 1
+    fold.groups[said.external_id] = put
+    target = fold.new_groups if said.external_id in fold.new_groups else fold.changed_groups
+    target[said.external_id] = put
+
+
+def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
+    work = fold.work
+    stored = fold.groups.get(external_id)
+    if stored is None or stored.deleted_at is not None:
+        work.counters["groups_unknown"] += stored is None
+        return
+    for pair in [pair for pair in fold.edges if pair[0] == stored.group_id]:
+        del fold.edges[pair]
+    event_id = work.ledger.record(
+        "group.deleted",
+        (Target("group", stored.group_id),),
+        (FieldChange("display_name", stored.display_name, None),),
+    )
+    if stored.external_id not in fold.new_groups:
+        # Everyone who was in it, in one statement: a group of 100,000 is not read into memory.
+        work.pending += work.writer.enqueue_groups(
+            [stored.group_id], kind=work.command.kind, root=work.ledger.root_of(event_id), parent=event_id
+        )
+        work.writer.clear_group(stored.group_id)
+    gone = replace(stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now)
+    fold.groups[external_id] = gone
+    target = fold.new_groups if external_id in fold.new_groups else fold.changed_groups
+    target[external_id] = gone
+    work.counters["groups_deleted"] += 1
+
+
+def _store_groups(fold: _Fold) -> None:
+    writer = fold.work.writer
+    if fold.new_groups:
+        writer.insert_groups(list(fold.new_groups.values()))
+    if fold.changed_groups:
+        writer.update_groups(list(fold.changed_groups.values()))
+    if fold.new_groups or fold.changed_groups:
+        fold.work.is_changed = True
+
+
+# --- memberships -------------------------------------------------------------------------------------------------
+
+
+def _set_edges(fold: _Fold, group_id: ExternalId, users: Sequence[ExternalId], *, is_member: bool) -> None:
+    group = fold.groups.get(group_id)
+    if group is None or group.deleted_at is not None:
+        fold.work.counters["groups_unknown"] += 1
+        return
+    row_id = group.group_id
+    for external_id in users:
+        user = fold.users.get(external_id)
+        if user is None or user.deleted_at is not None:
+            fold.work.counters["members_unknown"] += 1
+            continue
+        fold.edges[row_id, user.user_id] = is_member
+        fold.by_user_id[user.user_id] = external_id
+
+
+def _store_memberships(fold: _Fold) -> None:
+    """Write the memberships that differ from what is stored, an event for each."""
+    work = fold.work
+    if fold.cleared:
+        for pair in work.writer.groups_of_users(fold.cleared.keys()):
+            fold.edges.setdefault(pair, False)
+            fold.by_user_id[pair[1]] = fold.cleared[pair[1]]
+    if not fold.edges:
+        return
+    new_users = {user.user_id for user in fold.new_users.values()}
+    new_groups = {group.group_id for group in fold.new_groups.values()}
+    known = [pair for pair in fold.edges if pair[1] not in new_users and pair[0] not in new_groups]
+    present = work.writer.present_memberships(known) if known else set()
+    added = [pair for pair, is_member in fold.edges.items() if is_member and pair not in present]
+    removed = [pair for pair, is_member in fold.edges.items() if not is_member and pair in present]
+    for pair in added:
+        _record_edge(fold, pair, "group.member_added")
+    for pair in removed:
+        _record_edge(fold, pair, "group.member_removed")
+    if added:
+        work.writer.insert_memberships(added)
+    if removed:
+        work.writer.delete_memberships(removed)
+    work.counters["memberships_added"] += len(added)
+    work.counters["memberships_removed"] += len(removed)
+    work.is_changed = work.is_changed or bool(added or removed)
+
+
+def _record_edge(fold: _Fold, pair: tuple[GroupId, UserId], action: str) -> None:
+    work = fold.work
+    group_id, user_id = pair
+    user = fold.users.get(fold.by_user_id[user_id])
+    assert user is not None  # noqa: S101 - every edge is made from a user of the fold
+    before, after = (None, user_id) if action == "group.member_added" else (user_id, None)
+    event_id = work.ledger.record(
+        action,
+        (_user_target(user), Target("group", group_id, role="object")),
+        (FieldChange("member", before, after),),
+        group_id=group_id,
+    )
+    work.group_causes[user.member_id, group_id] = event_id
+    if work.model.access.rules_of_group(group_id):
+        work.touch(user.member_id, event_id)
+
+
+def _set_nesting(fold: _Fold, group_id: ExternalId, subgroups: Sequence[ExternalId], *, is_nested: bool) -> None:
+    group = fold.groups.get(group_id)
+    if group is None or group.deleted_at is not None:
+        fold.work.counters["groups_unknown"] += 1
+        return
+    for external_id in subgroups:
+        subgroup = fold.groups.get(external_id)
+        if subgroup is None or subgroup.deleted_at is not None:
+            fold.work.counters["subgroups_unknown"] += 1
+            continue
+        fold.nesting[group.group_id, subgroup.group_id] = is_nested
+
+
+def _store_nesting(fold: _Fold) -> None:
+    work = fold.work
+    if not fold.nesting:
+        return
+    present = set(work.writer.model_inputs().nesting)
+    added = [pair for pair, is_nested in fold.nesting.items() if is_nested and pair not in present]
+    removed = [pair for pair, is_nested in fold.nesting.items() if not is_nested and pair in present]
+    for (group_id, subgroup_id), action in [(pair, "group.subgroup_added") for pair in added] + [
+        (pair, "group.subgroup_removed") for pair in removed
+    ]:
+        is_added = action == "group.subgroup_added"
+        work.ledger.record(
+            action,
+            (Target("group", group_id), Target("group", subgroup_id, role="object")),
+            (FieldChange("subgroup", None if is_added else subgroup_id, subgroup_id if is_added else None),),
+        )
+    if added:
+        work.writer.insert_subgroups(added)
+    if removed:
+        work.writer.delete_subgroups(removed)
+    work.counters["nestings_added"] += len(added)
+    work.counters["nestings_removed"] += len(removed)
+    work.is_changed = work.is_changed or bool(added or removed)

@@ -1,0 +1,332 @@
+"""What the write path needs from storage, as Protocols. Each is built for one organisation.
+
+`UnitOfWork.write()` opens the one transaction in which a command happens and holds the organisation's lock until it
+ends; `UnitOfWork.read()` opens a consistent view. Sets are passed whole: no method is called once for each person.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from directory.changes import PutRole, PutRule, PutScope
+from directory.ids import (
+    DirectoryId,
+    EventId,
+    ExternalId,
+    GroupId,
+    InvitationId,
+    MemberId,
+    OrganisationId,
+    OverrideId,
+    RoleId,
+    RuleId,
+    RunId,
+    ScopeId,
+    UserId,
+)
+from mappings.access import AccessModel
+from mappings.catalogue import Catalogue
+from mappings.rules import GroupNode, Rule
+from mappings.scopes import ScopeNode
+from provisioning.state import (
+    CloseInterval,
+    EventRow,
+    HeldInterval,
+    MemberRecord,
+    MemberUpdate,
+    NewMember,
+    OpenGrant,
+    OpenInterval,
+    OrganisationState,
+    PendingMember,
+    PersonalData,
+    RunRecord,
+    StoredBlock,
+    StoredDirectory,
+    StoredGroup,
+    StoredInvitation,
+    StoredOverride,
+    StoredUser,
+)
+
+
+class Clock(Protocol):
+    """The moment, aware UTC."""
+
+    def __call__(self) -> datetime: ...
+
+
+class Mint(Protocol):
+    """Fresh identifiers and salts."""
+
+    def id(self) -> str:
+        """A UUIDv7 in its text form."""
+
+    def salt(self) -> bytes:
+        """16 random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """What an organisation's access model is compiled from, apart from its catalogue."""
+
+    scopes: tuple[ScopeNode, ...]
+    rules: tuple[Rule, ...]
+    groups: tuple[GroupNode, ...]
+    nesting: tuple[tuple[GroupId, GroupId], ...]
+    custom_roles: tuple[PutRole, ...]
+    default_roles: Mapping[DirectoryId, RoleId | None]
+
+
+class Reader(Protocol):
+    """A consistent view of one organisation."""
+
+    def organisation(self) -> OrganisationState: ...
+
+    def catalogue(self) -> Catalogue: ...
+
+    def model_inputs(self) -> ModelInputs: ...
+
+    def directories(self) -> list[StoredDirectory]: ...
+
+    def users_by_external_id(
+        self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
+    ) -> dict[ExternalId, StoredUser]:
+        """Tombstones included."""
+
+    def groups_by_external_id(
+        self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
+    ) -> dict[ExternalId, StoredGroup]:
+        """Tombstones included."""
+
+    def groups_by_id(self, group_ids: Collection[GroupId]) -> dict[GroupId, StoredGroup]: ...
+
+    def groups_by_name(self, name: str) -> list[StoredGroup]:
+        """Live groups of any directory whose name is the same by `name_key`."""
+
+    def group_sizes(self, directory_id: DirectoryId | None = None) -> dict[GroupId, int]:
+        """Direct members of every live group that has any."""
+
+    def users_of_members(self, member_ids: Collection[MemberId]) -> list[StoredUser]:
+        """Live users only, by directory priority, then id."""
+
+    def present_memberships(
+        self, pairs: Collection[tuple[GroupId, UserId]]
+    ) -> set[tuple[GroupId, UserId]]: ...
+
+    def groups_of_users(self, user_ids: Collection[UserId]) -> list[tuple[GroupId, UserId]]: ...
+
+    def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]: ...
+
+    def member_records(self, member_ids: Collection[MemberId]) -> dict[MemberId, MemberRecord]:
+        """Attributes of users are loaded too."""
+
+    def member_ids(self, after: MemberId | None, limit: int) -> list[MemberId]:
+        """Members in id order, tombstones left out."""
+
+    def members_in_groups(self, group_ids: Collection[GroupId]) -> list[MemberId]:
+        """Members with a live user directly in one of the groups."""
+
+    def members_of_directories(self, directory_ids: Collection[DirectoryId]) -> list[MemberId]: ...
+
+    def members_by_text(self, text: str) -> list[MemberId]:
+        """Members whose id, mail, or user name at a directory is `text` by `name_key`."""
+
+    def members_by_external_id(self, external_ids: Collection[ExternalId]) -> dict[ExternalId, set[MemberId]]: ...
+
+    def members_by_mail(self, mail_keys: Collection[str]) -> dict[str, set[MemberId]]: ...
+
+    def directories_of_members(self, member_ids: Collection[MemberId]) -> set[tuple[MemberId, DirectoryId]]:
+        """Pairs with at least one live user."""
+
+    def waiting(self, limit: int, leaving_out: Collection[MemberId]) -> list[MemberId]:
+        """Head of the waiting list: rule priority, role rank, waiting since, id."""
+
+    def count_waiting(self) -> int: ...
+
+    def holders(self, role: RoleId, scope_id: ScopeId, limit: int) -> list[MemberId]:
+        """Members who hold the role at exactly that scope, in id order."""
+
+    def holders_at_scope(self, scope_id: ScopeId) -> list[MemberId]: ...
+
+    def holders_of_role(self, role: RoleId) -> list[MemberId]: ...
+
+    def open_grants(self) -> Iterator[tuple[MemberId, RoleId, ScopeId]]:
+        """Every grant held now, streamed."""
+
+    def grants_of(self, member_id: MemberId) -> list[OpenGrant]: ...
+
+    def intervals_at(self, moment: datetime) -> Iterator[HeldInterval]: ...
+
+    def held_members(self) -> list[MemberId]:
+        """Members whose change waits for another Admin."""
+
+    def override(self, override_id: OverrideId) -> StoredOverride | None: ...
+
+    def override_of(self, member_id: MemberId) -> StoredOverride | None: ...
+
+    def overrides_due(self, moment: datetime, limit: int) -> list[StoredOverride]: ...
+
+    def block_of(self, member_id: MemberId) -> StoredBlock | None: ...
+
+    def invitation(self, invitation_id: InvitationId) -> StoredInvitation | None: ...
+
+    def invitations_due(self, moment: datetime, limit: int) -> list[StoredInvitation]: ...
+
+    def domains(self) -> frozenset[str]: ...
+
+    def rule_versions(self, rule_id: RuleId) -> list[Rule]:
+        """All versions, oldest first; empty for an unknown rule."""
+
+    def fingerprints(self, directory_id: DirectoryId) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """External id (UTF-8) -> fingerprint of the live users and of the live groups that have one."""
+
+    def absent_users(self, directory_id: DirectoryId) -> dict[ExternalId, int]:
+        """Users waiting out their grace: missing from the last complete reads, with how many."""
+
+    def users_to_delete(self, directory_id: DirectoryId, before: datetime, limit: int) -> list[ExternalId]:
+        """Live but inactive users without a fingerprint, that is deactivated by absence, since before the moment."""
+
+    def counts(self, directory_id: DirectoryId) -> Mapping[str, int]:
+        """`users`, `active_users`, `groups`, `memberships` stored for the directory, tombstones left out."""
+
+    def runs(self, directory_id: DirectoryId | None, limit: int) -> list[RunRecord]:
+        """Newest first."""
+
+    def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]: ...
+
+    def events(self, query: "EventQuery") -> Iterator[tuple[int, bytes]]:
+        """Row number and body in the order written (or newest first), streamed."""
+
+    def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """A bounded look into the log. `action` may end in `.` or `*` to mean a prefix."""
+
+    after: int = 0
+    limit: int = 100
+    newest_first: bool = False
+    action: str = ""
+    subject_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Writer(Reader, Protocol):
+    """The transaction in which one command happens. The organisation's row is locked until it ends."""
+
+    def check_fence(self, directory_id: DirectoryId, fence: int, lease_until: datetime) -> bool:
+        """Renew the lease; False when another run has taken the directory over."""
+
+    def insert_users(self, users: Sequence[StoredUser]) -> None: ...
+
+    def update_users(self, users: Sequence[StoredUser]) -> None: ...
+
+    def set_absent_runs(self, directory_id: DirectoryId, values: Mapping[ExternalId, int]) -> None: ...
+
+    def insert_groups(self, groups: Sequence[StoredGroup]) -> None: ...
+
+    def update_groups(self, groups: Sequence[StoredGroup]) -> None: ...
+
+    def insert_memberships(self, pairs: Sequence[tuple[GroupId, UserId]]) -> None: ...
+
+    def delete_memberships(self, pairs: Sequence[tuple[GroupId, UserId]]) -> None: ...
+
+    def clear_group(self, group_id: GroupId) -> int:
+        """End all memberships and nestings of the group; the number of members it had."""
+
+    def insert_subgroups(self, pairs: Sequence[tuple[GroupId, GroupId]]) -> None: ...
+
+    def delete_subgroups(self, pairs: Sequence[tuple[GroupId, GroupId]]) -> None: ...
+
+    def insert_members(self, members: Sequence[NewMember], at: datetime) -> None: ...
+
+    def update_members(self, updates: Sequence[MemberUpdate], at: datetime) -> None: ...
+
+    def update_profiles(self, profiles: Sequence[tuple[MemberId, str, str, str]]) -> None:
+        """Member, display name, mail, reference of the clear names."""
+
+    def set_invited(self, member_id: MemberId, grants: tuple[tuple[RoleId, ScopeId], ...]) -> None: ...
+
+    def open_intervals(self, intervals: Sequence[OpenInterval], at: datetime) -> None: ...
+
+    def close_intervals(self, intervals: Sequence[CloseInterval], at: datetime) -> None: ...
+
+    def restate_intervals(self, intervals: Sequence[OpenGrant]) -> None:
+        """Same pair, other provenance."""
+
+    def put_rule(self, rule: Rule, at: datetime) -> None:
+        """Replaces the current version, if there is one."""
+
+    def end_rule(self, rule_id: RuleId, at: datetime) -> None: ...
+
+    def put_scope(self, scope: PutScope) -> None: ...
+
+    def end_scope(self, scope_id: ScopeId, at: datetime) -> None: ...
+
+    def put_role(self, role: PutRole) -> None: ...
+
+    def delete_role(self, role: RoleId) -> None: ...
+
+    def insert_override(self, override: StoredOverride, at: datetime) -> None: ...
+
+    def end_override(self, override_id: OverrideId, at: datetime) -> None: ...
+
+    def insert_block(self, block: StoredBlock) -> None: ...
+
+    def delete_block(self, member_id: MemberId) -> None: ...
+
+    def insert_invitation(self, invitation: StoredInvitation, at: datetime) -> None: ...
+
+    def end_invitation(self, invitation_id: InvitationId, state: str) -> None: ...
+
+    def put_domain(self, domain: str, at: datetime) -> None: ...
+
+    def put_directory(self, directory: StoredDirectory, at: datetime) -> None: ...
+
+    def save_organisation(self, organisation: OrganisationState) -> None: ...
+
+    def enqueue_members(self, members: Sequence[PendingMember]) -> None:
+        """Members already waiting in the queue keep their first cause."""
+
+    def enqueue_groups(self, group_ids: Collection[GroupId], *, kind: str, root: EventId, parent: EventId) -> int:
+        """Every member with a user in one of the groups, in one statement; how many were added."""
+
+    def take_pending(self, limit: int) -> list[PendingMember]:
+        """Remove and return the head of the queue, in member id order."""
+
+    def insert_personal_data(self, rows: Sequence[PersonalData]) -> None: ...
+
+    def append_events(self, events: Sequence[EventRow]) -> None: ...
+
+    def append_outbox(self, topic: str, payloads: Sequence[Mapping[str, object]], at: datetime) -> None: ...
+
+    def insert_run(self, run: RunRecord) -> None: ...
+
+    def finish_run(self, run: RunRecord, *, next_run_at: datetime | None, succeeded: bool) -> None:
+        """Writes the run's end, releases the lease and says when the directory is due again."""
+
+
+class UnitOfWork(Protocol):
+    """Transactions of one organisation. A write that leaves by an exception is rolled back whole."""
+
+    @property
+    def organisation_id(self) -> OrganisationId: ...
+
+    def write(self) -> AbstractContextManager[Writer]: ...
+
+    def read(self) -> AbstractContextManager[Reader]: ...
+
+
+CompileModel = Callable[[Reader], AccessModel]
+"""Gives the access model of the organisation as it stands in the reader's view; callers may keep it by version."""
+
+
+class EventSink(Protocol):
+    """Where events about the service itself go that belong to no organisation."""
+
+    def append(self, events: Iterable[EventRow]) -> None: ...
