@@ -64,7 +64,8 @@ class Outcome(StrEnum):
 class Target:
     """What the event is about. `pii` refers to the clear name, which never stands in the body.
 
-    `role` is `subject` for what changed and `object` for the other thing that took part.
+    `pii` is a reference with its prefix, or the bare UUID, which is rendered with it. `role` is `subject` for
+    what changed and `object` for the other thing that took part.
     """
 
     type: str
@@ -194,6 +195,8 @@ _OVERRIDE = ("grants", "reason", "ends_at", "expired")
 _SEAT = ("seat", "limit", "used", "policy", "plan", "waiting_since", "waiting")
 _SEATS = ("seat_limit", "limit", "used", "plan", "policy", "waiting", "over", "threshold")
 _GROUP = ("display_name", "external_id", "directory_id", "active", "members", "subgroups")
+# In group.member_added and group.member_removed the user is the subject and the group the object, so that the
+# log of a person shows them. `member` is the user's id.
 _EDGE = ("display_name", "directory_id", "member", "member_id", "subgroup")
 _EFFECT = (
     "change",
@@ -212,6 +215,33 @@ _SCOPE = ("kind", "name", "host_id", "parents")
 _ROLE_DEFINITION = ("label", "permissions", "scope_kinds", "rank", "administrator_equivalent")
 _INVITATION = ("role", "scope_id", "ends_at", "member_id", "state", "expired", PROFILE)
 _DIRECTORY = ("kind", "name", "settings", "default_role", "priority", "mode")
+# What one command counts on the write path, for a run that reports the sum of its batches.
+_COUNTED = (
+    "users_created",
+    "users_updated",
+    "users_deactivated",
+    "users_reactivated",
+    "users_returned",
+    "users_deleted",
+    "users_unknown",
+    "members_created",
+    "members_linked",
+    "members_deactivated",
+    "members_reactivated",
+    "members_deleted",
+    "members_unknown",
+    "groups_renamed",
+    "groups_unknown",
+    "nestings_added",
+    "nestings_removed",
+    "subgroups_unknown",
+    "grants_opened",
+    "grants_closed",
+    "seats_seated",
+    "seats_waiting",
+    "seats_none",
+    "changes_held",
+)
 _RUN = (
     "state",
     "mode",
@@ -243,6 +273,7 @@ _RUN = (
     "seated",
     "waiting",
     "events",
+    *_COUNTED,
 )
 _READING = (
     "filter",
@@ -259,19 +290,17 @@ _READING = (
 )
 
 _SPECS = (
-    _action("user.created", "{actor} added the directory user {subject}", *_USER),
-    _action("user.updated", "{actor} changed the directory user {subject}[ ({attributes})]", *_USER),
-    _action("user.deactivated", "{actor} deactivated the directory user {subject}", *_USER),
-    _action("user.reactivated", "{actor} reactivated the directory user {subject}", *_USER),
-    _action("user.deleted", "{actor} deleted the directory user {subject}", *_USER),
+    _action("user.created", "{actor} added {subject} to the directory", *_USER),
+    _action("user.updated", "{actor} changed {subject} in the directory[ ({attributes})]", *_USER),
+    _action("user.deactivated", "{actor} deactivated {subject} in the directory", *_USER),
+    _action("user.reactivated", "{actor} reactivated {subject} in the directory", *_USER),
+    _action("user.deleted", "{actor} deleted {subject} from the directory", *_USER),
     _action("member.created", "{actor} made {subject} a member", *_MEMBER),
     _action("member.updated", "{actor} changed {subject}[ ({attributes})]", *_MEMBER),
     _action("member.deactivated", "{actor} deactivated {subject}", *_MEMBER),
     _action("member.reactivated", "{actor} reactivated {subject}", *_MEMBER),
     _action("member.deleted", "{actor} ended the membership of {subject}", *_MEMBER),
-    _action(
-        "member.linked", "{actor} linked {subject} to the directory user {user_id}[ by {linked_by}]", *_MEMBER
-    ),
+    _action("member.linked", "{actor} linked {subject}[ to {object}][ by {linked_by}]", *_MEMBER),
     _action(
         "member.change_held",
         "{actor} would have left the organisation without an Admin; the change to {subject} is held",
@@ -322,38 +351,38 @@ _SPECS = (
     ),
     _action(
         "seat.threshold_reached",
-        "{actor} filled {threshold} % of the seats[, {used} of {limit}]",
+        "{actor} filled[ {threshold} % of] the seats[, {used} of {limit}]",
         *_SEATS,
         needs_target=False,
     ),
-    _action("group.created", "{actor} added the group {subject}[ named {display_name}]", *_GROUP),
-    _action("group.deleted", "{actor} deleted the group {subject}[ named {display_name}]", *_GROUP),
+    _action("group.created", "{actor} added {subject}[ named {display_name}]", *_GROUP),
+    _action("group.deleted", "{actor} deleted {subject}[ named {display_name}]", *_GROUP),
     _action(
         "group.renamed",
-        "{actor} renamed the group {subject}[ from {display_name.before}][ to {display_name.after}]",
+        "{actor} renamed {subject}[ from {display_name.before}][ to {display_name.after}]",
         *_GROUP,
     ),
     _action(
         "group.member_added",
-        "{actor} added the directory user {member} to {subject}",
+        "{actor} added {subject}[ to {object}]",
         *_EDGE,
         required=("member",),
     ),
     _action(
         "group.member_removed",
-        "{actor} removed the directory user {member} from {subject}",
+        "{actor} removed {subject}[ from {object}]",
         *_EDGE,
         required=("member",),
     ),
     _action(
         "group.subgroup_added",
-        "{actor} nested the group {subgroup} in {subject}",
+        "{actor} nested group {subgroup} in {subject}",
         *_EDGE,
         required=("subgroup",),
     ),
     _action(
         "group.subgroup_removed",
-        "{actor} took the group {subgroup} out of {subject}",
+        "{actor} took group {subgroup} out of {subject}",
         *_EDGE,
         required=("subgroup",),
     ),
@@ -387,7 +416,7 @@ _SPECS = (
         needs_target=False,
     ),
     _action("mapping.dangling", "{actor} left {subject} dangling; it grants nothing", *_MAPPING, *_EFFECT),
-    _action("scope.created", "{actor} added the {kind} {subject}[ named {name}]", *_SCOPE),
+    _action("scope.created", "{actor} added {subject}[ of the kind {kind}][ named {name}]", *_SCOPE),
     _action("scope.updated", "{actor} changed {subject}", *_SCOPE),
     _action("scope.deleted", "{actor} deleted {subject}", *_SCOPE),
     _action("role_definition.created", "{actor} defined {subject}[ named {label}]", *_ROLE_DEFINITION),

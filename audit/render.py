@@ -5,6 +5,7 @@ body is built in the order of its sorted keys, what repeats (actors) is rendered
 apart by type.
 """
 
+import re
 from datetime import UTC, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -47,6 +48,7 @@ SALT_BYTES = 16
 _SURELY_SHORT = (MAX_VALUE_BYTES - 2) // 6
 _PLAIN = frozenset({bool, int, NoneType})
 _TARGET_ROLES = frozenset({"subject", "object"})
+_BARE_REFERENCE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_OFFSET = timedelta(0)
 _LENGTH_TO_MILLISECONDS = len("2026-01-31T12:00:00.000")
 
@@ -227,8 +229,14 @@ def _render_target(target: Target, event: Event) -> dict[str, str]:
         _refuse(event, UnfitValueError, f"target role {target.role!r} is neither subject nor object")
     if not target.pii:
         return {"id": target.id, "role": target.role, "type": target.type}
-    _check_reference(target.pii, event)
-    return {"id": target.id, "pii": target.pii, "role": target.role, "type": target.type}
+    reference = target.pii
+    if not reference.startswith(PII_PREFIX):
+        if _BARE_REFERENCE.fullmatch(reference) is None:
+            _refuse(
+                event, ClearNameError, "a target's personal data is written as a reference, never in clear"
+            )
+        reference = PII_PREFIX + reference
+    return {"id": target.id, "pii": reference, "role": target.role, "type": target.type}
 
 
 def _render_salt(event: Event) -> str:

@@ -97,7 +97,10 @@ def _render_scalar(value: ScalarBody) -> str:
 
 def _render_target(target: TargetBody, names: Mapping[str, str]) -> str:
     known = names.get(target.get("pii", ""), names.get(target["id"]))
-    return known if known is not None else f"{target['type'].replace('_', ' ')} {target['id']}"
+    if known is not None:
+        return known
+    kind = "directory user" if target["type"] == "user" else target["type"].replace("_", " ")
+    return f"{kind} {target['id']}"
 
 
 def _render_actor(actor: ActorBody, names: Mapping[str, str]) -> str:

@@ -166,6 +166,13 @@ def test_every_kind_of_cause_is_rendered(kind: str) -> None:
     assert parse_body(render_event(replace(EVENT, cause=Cause(kind))))["cause"] == {"kind": kind}
 
 
+def test_a_bare_reference_gets_its_prefix() -> None:
+    reference = "01990000-0000-7000-8000-0000000000ff"
+    event = replace(EVENT, targets=(Target("member", "mem_1", pii=reference),))
+
+    assert parse_body(render_event(event)).get("targets", [])[0].get("pii") == f"pii:{reference}"
+
+
 def test_a_set_is_sorted() -> None:
     change = render_with_change("grants", None, ("viewer@scope_2", "admin@scope_1"))
 

@@ -100,10 +100,24 @@ def test_a_value_is_told_in_words(change: FieldChange, told: str) -> None:
     assert describe(render_and_parse(event)).endswith(told)
 
 
+def test_a_membership_names_the_person_and_the_group() -> None:
+    event = replace(
+        EVENT,
+        action="group.member_removed",
+        targets=(Target("user", "usr_1", pii="pii:1"), Target("group", "grp_1", role="object")),
+        changes=(FieldChange("member", "usr_1", None),),
+    )
+
+    told = describe(render_and_parse(event), names={"pii:1": "Ada Lovelace"})
+
+    assert told == "SCIM token tok_1 removed Ada Lovelace from group grp_1."
+    assert "removed directory user usr_1 from" in describe(render_and_parse(event))
+
+
 def test_a_change_tells_both_its_sides() -> None:
     event = replace(EVENT, action="group.renamed", changes=(FieldChange("display_name", "Old", "New"),))
 
-    assert describe(render_and_parse(event)).endswith("renamed the group member mem_1 from Old to New.")
+    assert describe(render_and_parse(event)).endswith("renamed member mem_1 from Old to New.")
 
 
 @pytest.mark.parametrize(
