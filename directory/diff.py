@@ -1,4 +1,4 @@
-"""What changed between what is stored and what a source shows. Streams the source; holds only the stored side."""
+"""What changed between what is stored and what a source shows. The source may be a stream of any length."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -22,29 +22,29 @@ class Seen(Enum):
 class FingerprintDiff:
     """One pass over a source against stored fingerprints by id. Both are opaque bytes of any length.
 
-    Duplicates are told only from what this pass has shown; which of two entries is right is the caller's to say.
+    An id seen twice is a duplicate; which of the two entries is right is the caller's to say.
     """
 
-    __slots__ = ("_unseen",)
+    __slots__ = ("_entries",)
 
     def __init__(self, stored: Mapping[bytes, bytes]) -> None:
         # None marks what the pass has shown, so that no second table of ids is needed.
-        self._unseen: dict[bytes, bytes | None] = {**stored}
+        self._entries: dict[bytes, bytes | None] = {**stored}
 
     def classify(self, entry_id: bytes, fingerprint: bytes) -> Seen:
-        """Say how the entry stands to what is stored, and note it as seen. An empty fingerprint equals none."""
-        if entry_id not in self._unseen:
-            self._unseen[entry_id] = None
+        """Say how the entry stands to what is stored, and note it. An empty fingerprint agrees with none."""
+        if entry_id not in self._entries:
+            self._entries[entry_id] = None
             return Seen.NEW
-        stored = self._unseen[entry_id]
+        stored = self._entries[entry_id]
         if stored is None:
             return Seen.DUPLICATE
-        self._unseen[entry_id] = None
+        self._entries[entry_id] = None
         return Seen.UNCHANGED if fingerprint and fingerprint == stored else Seen.CHANGED
 
     def absent(self) -> Iterator[bytes]:
         """The stored ids that the pass has not shown. They are gone only when the pass was complete."""
-        return (entry_id for entry_id, stored in self._unseen.items() if stored is not None)
+        return (entry_id for entry_id, stored in self._entries.items() if stored is not None)
 
 
 def diff_members(

@@ -6,7 +6,7 @@ schema: an attribute is a path, its values are text.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -335,7 +335,7 @@ class _Parser:
     __slots__ = ("_depth", "_left", "_max_terms", "_token", "_tokens")
 
     def __init__(self, text: str, max_terms: int) -> None:
-        self._tokens = _tokens(text)
+        self._tokens = iter(_tokens(text))
         self._token = next(self._tokens)
         self._max_terms = max_terms
         self._left = max_terms
@@ -449,10 +449,9 @@ class _Parser:
         return FilterSyntaxError(message, position=self._token.position)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    for found in _TOKEN.finditer(text):
-        kind = found.lastgroup or "end"
-        yield _Token(kind, found[kind], found.start(kind))
+def _tokens(text: str) -> list[_Token]:
+    found = [(token.lastgroup or "end", token) for token in _TOKEN.finditer(text)]
+    return [_Token(kind, token[kind], token.start(kind)) for kind, token in found]
 
 
 def _shown(text: str) -> str:
