@@ -152,12 +152,28 @@ class AccessModel:
             for candidate in self._by_group.get(group_id, ())
         )
 
+    def has_rules(self, group_id: GroupId) -> bool:
+        """Whether membership of the group can matter to anybody's access."""
+        return group_id in self._by_group
+
+    def groups_with_rules(self) -> frozenset[GroupId]:
+        return frozenset(self._by_group)
+
+    def rules_matching(self, users: Iterable[LinkedUser]) -> tuple[Rule, ...]:
+        """The rules that match some of the users, active or not, also those that grant nothing."""
+        found = dict.fromkeys(candidate.rule_id for candidate in _matched(self, users))
+        return tuple(self._by_id[rule_id] for rule_id in found)
+
     def rule(self, rule_id: str) -> Rule | None:
         return self._by_id.get(rule_id)
 
-    def groups_of_rule(self, rule: Rule) -> tuple[GroupId, ...]:
-        """The live groups that the rule itself names, without those nested in them, sorted."""
-        return tuple(sorted(group_id for group_id, _ in _named_groups(rule, self.groups, self.scopes)))
+    def groups_of_rule(self, rule: Rule) -> tuple[tuple[GroupId, ScopeId | None], ...]:
+        """The live groups that the rule itself names, without those nested in them, sorted.
+
+        Each with the scope that the rule speaks of there, or None where there is no such node.
+        """
+        named = _named_groups(rule, self.groups, self.scopes)
+        return tuple(sorted(named, key=lambda found: found[0]))
 
 
 def compile_model(
