@@ -1,1 +1,1 @@
-"""Directory facts: who exists and in which groups, as one directory said it. Pure; knows no roles, no storage, no wire."""
+"""Directory facts: who exists and in which groups, as one directory said it. Pure; knows no roles and no wire."""

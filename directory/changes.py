@@ -22,8 +22,6 @@ from directory.ids import (
     ScopeId,
 )
 
-# --- what a directory says -------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class PutUser:
@@ -109,8 +107,6 @@ DirectoryChange = (
     | AddSubgroups
     | RemoveSubgroups
 )
-
-# --- what an administrator or the operator says ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

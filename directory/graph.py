@@ -24,7 +24,7 @@ class GroupGraph:
     `max_groups`.
     """
 
-    __slots__ = ("_above", "_below", "_children", "_knots", "_parents")
+    __slots__ = ("_above", "_below", "_children", "_parents")
 
     def __init__(self, edges: Iterable[tuple[GroupId, GroupId]], *, max_groups: int = MAX_GROUPS) -> None:
         self._children: dict[GroupId, set[GroupId]] = {}
@@ -34,7 +34,6 @@ class GroupGraph:
             self._add(child, max_groups)
             self._children[parent].add(child)
             self._parents[child].add(parent)
-        self._knots: Mapping[GroupId, tuple[GroupId, ...]] | None = None
         self._above = _Memory()
         self._below = _Memory()
 
@@ -46,15 +45,19 @@ class GroupGraph:
 
     def ancestors(self, group_id: GroupId) -> frozenset[GroupId]:
         """Every group that contains the group, at any level; a group in a cycle contains itself."""
-        return self._closure(group_id, self._parents, self._above)
+        return self._closure(group_id, self._parents, self._above, self._children)
 
     def descendants(self, group_id: GroupId) -> frozenset[GroupId]:
         """Every group inside the group, at any level; a group in a cycle is inside itself."""
-        return self._closure(group_id, self._children, self._below)
+        return self._closure(group_id, self._children, self._below, self._parents)
 
     def cycles(self) -> list[tuple[GroupId, ...]]:
         """The groups that contain themselves: a sorted tuple for each knot of cycles, a self-member alone."""
-        return sorted(set(self._find_knots().values()))
+        return sorted(
+            tuple(sorted(component))
+            for component in _strong_components(self._children)
+            if len(component) > 1 or component[0] in self._children[component[0]]
+        )
 
     def path(self, ancestor: GroupId, group: GroupId) -> tuple[GroupId, ...]:
         """A shortest nesting from `ancestor` down to `group`, both included; empty when there is none.
@@ -87,28 +90,19 @@ class GroupGraph:
         self._children[group_id] = set()
         self._parents[group_id] = set()
 
-    def _closure(self, group_id: GroupId, edges: _Edges, memory: "_Memory") -> frozenset[GroupId]:
+    def _closure(
+        self, group_id: GroupId, edges: _Edges, memory: "_Memory", back: _Edges
+    ) -> frozenset[GroupId]:
         if group_id not in edges:
             return frozenset()
         known = memory.sets.get(group_id)
         if known is not None:
             return known
         answer = frozenset(_reach(group_id, edges, memory.sets))
-        # All groups of a knot have the same answer: computed once, held once.
-        memory.remember(self._find_knots().get(group_id, (group_id,)), answer)
+        # What a group reaches, and is reached by, is its knot: all of it has the same answer, held once.
+        knot = answer & _reach(group_id, back, {}) if group_id in answer else {group_id}
+        memory.remember(knot, answer)
         return answer
-
-    def _find_knots(self) -> Mapping[GroupId, tuple[GroupId, ...]]:
-        """Each group that contains itself, with all groups of its knot."""
-        if self._knots is None:
-            self._knots = {
-                group: knot
-                for component in _strong_components(self._children)
-                if len(component) > 1 or component[0] in self._children[component[0]]
-                for knot in (tuple(sorted(component)),)
-                for group in knot
-            }
-        return self._knots
 
 
 class _Memory:

@@ -27,7 +27,7 @@ class Command:
     run's start). `refuse_when_full` lets a full organisation turn a pushed user away, as its seat policy says; pulled
     directories never set it. `defer_seats` leaves newcomers on the waiting list, for `give_seats` at the end of a
     long run, so that the order of the list decides and not the order of the batches. `expected_version` refuses the
-    command when access has moved since it was previewed.
+    command when access has moved since it was previewed; `plan_hash` names that preview in the record.
     """
 
     actor: Actor
@@ -42,6 +42,7 @@ class Command:
     defer_seats: bool = False
     give_seats: bool = False
     expected_version: int | None = None
+    plan_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def settle_seats(
     now: datetime,
     is_deferred: bool = False,
 ) -> Settlement:
-    """Give the seats of one transaction: whoever has one and needs it keeps it; freed and free ones go by the list."""
+    """Give the seats of one transaction: whoever holds and needs one keeps it, the others go by the list."""
     seats: dict[MemberId, Seat] = {}
     candidates: list[Candidate] = []
     seated = state.seated
@@ -137,9 +137,6 @@ def _look(work: Work, member_ids: Collection[MemberId]) -> dict[MemberId, Outloo
     }
 
 
-# --- the last Admin ----------------------------------------------------------------------------------------------
-
-
 def _admin_pair(work: Work) -> Pair:
     return (work.model.catalogue.administrator_role, work.state.root_scope_id)
 
@@ -186,10 +183,9 @@ def _hold(work: Work, record: MemberRecord) -> None:
         reason=Reason("last_admin"),
     )
     work.counters["changes_held"] += 1
-    work.writer.update_members([_update(record, is_active=record.is_active, seat=record.seat, is_held=True)], work.now)
-
-
-# --- writing it down ---------------------------------------------------------------------------------------------
+    work.writer.update_members(
+        [_update(record, is_active=record.is_active, seat=record.seat, is_held=True)], work.now
+    )
 
 
 def _settle(work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlement) -> None:
@@ -206,7 +202,7 @@ def _settle(work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlemen
             outlook.record.member_id,
         ),
     )
-    freed_by: EventId | None = None
+    freed_by = work.opened_by
     for outlook in ordered:
         record, desired = outlook.record, outlook.desired
         seat = settlement.seats[record.member_id]
@@ -263,7 +259,7 @@ class _Step:
     def kind(self) -> str:
         member_id = self.record_.member_id
         if member_id not in self.work.causes:
-            return "seat_policy"
+            return self.work.opened_kind
         return self.work.kinds.get(member_id, "")
 
     @property
@@ -285,7 +281,9 @@ class _Step:
         if parent is None and group_id is not None:
             parent = work.group_causes.get((self.record_.member_id, group_id))
         parent = parent or self.cause
-        targets = (self.target,) if scope_id is None else (self.target, Target("scope", scope_id, role="object"))
+        targets = (
+            (self.target,) if scope_id is None else (self.target, Target("scope", scope_id, role="object"))
+        )
         return work.ledger.record(
             action,
             targets,

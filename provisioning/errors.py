@@ -33,7 +33,12 @@ class Refusal(Exception):  # noqa: N818 - an expected outcome on its way to beco
     """Rolls the command back; `apply_changes` turns it into a `Refused` and its event. Never leaves the package."""
 
     def __init__(
-        self, code: RefusalCode, message: str, *, numbers: tuple[tuple[str, str | int], ...] = (), subject: str = ""
+        self,
+        code: RefusalCode,
+        message: str,
+        *,
+        numbers: tuple[tuple[str, str | int], ...] = (),
+        subject: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code

@@ -15,6 +15,7 @@ from directory.changes import (
     DeleteGroup,
     DeleteUser,
     DirectoryChange,
+    GroupMatch,
     PutGroup,
     PutUser,
     RemoveMembers,
@@ -23,7 +24,7 @@ from directory.changes import (
 from directory.facts import Activity, GroupFacts, UserFacts, name_key
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
-from provisioning.work import Work
+from provisioning.work import Work, follow_model
 
 _PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn")
 
@@ -41,13 +42,17 @@ class _Fold:
     user_events: dict[ExternalId, EventId] = field(default_factory=dict)
     new_groups: dict[ExternalId, StoredGroup] = field(default_factory=dict)
     changed_groups: dict[ExternalId, StoredGroup] = field(default_factory=dict)
+    group_events: dict[GroupId, EventId] = field(default_factory=dict)
+    is_nesting_moved: bool = False
     edges: dict[tuple[GroupId, UserId], bool] = field(default_factory=dict)
     nesting: dict[tuple[GroupId, GroupId], bool] = field(default_factory=dict)
     cleared: dict[UserId, ExternalId] = field(default_factory=dict)
     by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
 
 
-def fold_directory_changes(work: Work, directory: StoredDirectory, changes: Sequence[DirectoryChange]) -> None:
+def fold_directory_changes(
+    work: Work, directory: StoredDirectory, changes: Sequence[DirectoryChange]
+) -> None:
     """Store what the directory said, in the order it was said, with one event for each edge that moved.
 
     Cost follows the changes: only the users, groups and memberships named are read, never a group's member list.
@@ -63,8 +68,9 @@ def fold_directory_changes(work: Work, directory: StoredDirectory, changes: Sequ
         _fold_one(fold, change)
     _store_users(fold)
     _store_groups(fold)
-    _store_memberships(fold)
     _store_nesting(fold)
+    _follow_groups(fold)
+    _store_memberships(fold)
 
 
 def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
@@ -113,9 +119,6 @@ def _fold_one(fold: _Fold, change: DirectoryChange) -> None:
             _set_nesting(fold, external_id, subgroups, is_nested=False)
         case _:
             assert_never(change)
-
-
-# --- users -------------------------------------------------------------------------------------------------------
 
 
 def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
@@ -196,18 +199,7 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
         changes.append(FieldChange("attributes", None, tuple(sorted(names))))
     if stored.active != put.active:
         changes.append(FieldChange("active", stored.active, put.active))
-    was_live, is_live = stored.deleted_at is None, put.deleted_at is None
-    if was_live and not is_live:
-        action, counter = "user.deleted", "users_deleted"
-    elif is_live and not was_live:
-        action, counter = "user.reactivated", "users_returned"
-    elif stored.active != put.active:
-        action = "user.reactivated" if put.active else "user.deactivated"
-        counter = "users_reactivated" if put.active else "users_deactivated"
-    elif changes:
-        action, counter = "user.updated", "users_updated"
-    else:
-        action = counter = ""
+    action, counter = _name_change(stored, put, is_moved=bool(changes))
     put = replace(put, version=put.version + 1, updated_at=work.now) if action else put
     external_id = put.external_id
     fold.users[external_id] = put
@@ -225,8 +217,24 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
     fold.user_events.setdefault(external_id, event_id)
     if put.member_id:
         work.touch(put.member_id, event_id)
-        if put.active and not (stored.active and was_live):
+        if put.active and not (stored.active and stored.deleted_at is None):
             work.explicit.add(put.member_id)
+
+
+def _name_change(stored: StoredUser, put: StoredUser, *, is_moved: bool) -> tuple[str, str]:
+    """The action and the counter for what became of a user; empty when nothing did."""
+    was_live, is_live = stored.deleted_at is None, put.deleted_at is None
+    if was_live and not is_live:
+        return "user.deleted", "users_deleted"
+    if is_live and not was_live:
+        return "user.reactivated", "users_returned"
+    if put.active != stored.active:
+        return (
+            ("user.reactivated", "users_reactivated")
+            if put.active
+            else ("user.deactivated", "users_deactivated")
+        )
+    return ("user.updated", "users_updated") if is_moved else ("", "")
 
 
 def _deactivate_user(fold: _Fold, external_id: ExternalId, reason: str) -> None:
@@ -274,7 +282,12 @@ def _store_users(fold: _Fold) -> None:
         work.writer.update_users(list(fold.changed_users.values()))
         work.is_changed = True
         profiles = [
-            (user.member_id, user.display_name or user.user_name, user.mails[0] if user.mails else "", user.pii_ref)
+            (
+                user.member_id,
+                user.display_name or user.user_name,
+                user.mails[0] if user.mails else "",
+                user.pii_ref,
+            )
             for external_id, user in fold.changed_users.items()
             if external_id in fold.user_events and user.deleted_at is None
         ]
@@ -348,9 +361,6 @@ def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
     return found
 
 
-# --- groups ------------------------------------------------------------------------------------------------------
-
-
 def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
     work = fold.work
     stored = fold.groups.get(said.external_id)
@@ -368,8 +378,10 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
             deleted_at=None,
         )
         fold.groups[said.external_id] = fold.new_groups[said.external_id] = group
-        work.ledger.record(
-            "group.created", (Target("group", group.group_id),), (FieldChange("display_name", None, group.display_name),)
+        fold.group_events[group.group_id] = work.ledger.record(
+            "group.created",
+            (Target("group", group.group_id),),
+            (FieldChange("display_name", None, group.display_name),),
         )
         work.counters["groups_created"] += 1
         return
@@ -381,7 +393,7 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
     is_renamed = stored.display_name != put.display_name
     is_returning = stored.deleted_at is not None
     if is_renamed or is_returning:
-        work.ledger.record(
+        fold.group_events[put.group_id] = work.ledger.record(
             "group.created" if is_returning else "group.renamed",
             (Target("group", put.group_id),),
             (FieldChange("display_name", None if is_returning else stored.display_name, put.display_name),),
@@ -401,7 +413,7 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
         return
     for pair in [pair for pair in fold.edges if pair[0] == stored.group_id]:
         del fold.edges[pair]
-    event_id = work.ledger.record(
+    event_id = fold.group_events[stored.group_id] = work.ledger.record(
         "group.deleted",
         (Target("group", stored.group_id),),
         (FieldChange("display_name", stored.display_name, None),),
@@ -412,7 +424,9 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
             [stored.group_id], kind=work.command.kind, root=work.ledger.root_of(event_id), parent=event_id
         )
         work.writer.clear_group(stored.group_id)
-    gone = replace(stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now)
+    gone = replace(
+        stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now
+    )
     fold.groups[external_id] = gone
     target = fold.new_groups if external_id in fold.new_groups else fold.changed_groups
     target[external_id] = gone
@@ -427,9 +441,6 @@ def _store_groups(fold: _Fold) -> None:
         writer.update_groups(list(fold.changed_groups.values()))
     if fold.new_groups or fold.changed_groups:
         fold.work.is_changed = True
-
-
-# --- memberships -------------------------------------------------------------------------------------------------
 
 
 def _set_edges(fold: _Fold, group_id: ExternalId, users: Sequence[ExternalId], *, is_member: bool) -> None:
@@ -488,11 +499,13 @@ def _record_edge(fold: _Fold, pair: tuple[GroupId, UserId], action: str) -> None
         group_id=group_id,
     )
     work.group_causes[user.member_id, group_id] = event_id
-    if work.model.access.rules_of_group(group_id):
+    if work.model.access.has_rules(group_id):
         work.touch(user.member_id, event_id)
 
 
-def _set_nesting(fold: _Fold, group_id: ExternalId, subgroups: Sequence[ExternalId], *, is_nested: bool) -> None:
+def _set_nesting(
+    fold: _Fold, group_id: ExternalId, subgroups: Sequence[ExternalId], *, is_nested: bool
+) -> None:
     group = fold.groups.get(group_id)
     if group is None or group.deleted_at is not None:
         fold.work.counters["groups_unknown"] += 1
@@ -516,11 +529,12 @@ def _store_nesting(fold: _Fold) -> None:
         (pair, "group.subgroup_removed") for pair in removed
     ]:
         is_added = action == "group.subgroup_added"
-        work.ledger.record(
+        fold.group_events[group_id] = work.ledger.record(
             action,
             (Target("group", group_id), Target("group", subgroup_id, role="object")),
             (FieldChange("subgroup", None if is_added else subgroup_id, subgroup_id if is_added else None),),
         )
+    fold.is_nesting_moved = bool(added or removed)
     if added:
         work.writer.insert_subgroups(added)
     if removed:
@@ -528,3 +542,14 @@ def _store_nesting(fold: _Fold) -> None:
     work.counters["nestings_added"] += len(added)
     work.counters["nestings_removed"] += len(removed)
     work.is_changed = work.is_changed or bool(added or removed)
+
+
+def _follow_groups(fold: _Fold) -> None:
+    """Move the access model with groups that rules depend on: by name, by id, or by nesting."""
+    work = fold.work
+    if not fold.group_events:
+        return
+    is_named = fold.directory.directory_id in work.model.name_match_directories
+    in_rules = {rule.match.group_id for rule in work.model.inputs.rules if isinstance(rule.match, GroupMatch)}
+    if is_named or fold.is_nesting_moved or any(group_id in in_rules for group_id in fold.group_events):
+        follow_model(work, next(iter(fold.group_events.values())), work.command.kind)

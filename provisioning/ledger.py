@@ -90,6 +90,11 @@ class Ledger:
         self._rows.append(EventRow(event_id, self._now, action, subject, render_event(event)))
         return event_id
 
+    def begin(self, action: str, target: Target, plan_hash: str) -> EventId:
+        """Record the event that all the others of this ledger follow from."""
+        self._root = self.record(action, (target,), (FieldChange("plan_hash", None, plan_hash),))
+        return self._root
+
     def root_of(self, event_id: EventId) -> EventId:
         """The event that began the chain of `event_id`; itself when it is a root."""
         return self._roots.get(event_id, event_id)

@@ -53,7 +53,7 @@ class Affected:
     is_everyone: bool = False
 
 
-def role_of_definition(definition: PutRole, catalogue: Catalogue) -> Role:
+def role_of_definition(definition: PutRole) -> Role:
     """The catalogue's view of a custom role."""
     return Role(
         id=definition.role,
@@ -71,7 +71,7 @@ def build_model(catalogue: Catalogue, inputs: ModelInputs, state: OrganisationSt
         roles_of(
             catalogue,
             switches=state.switches,
-            custom=[role_of_definition(definition, catalogue) for definition in inputs.custom_roles],
+            custom=[role_of_definition(definition) for definition in inputs.custom_roles],
         )
     )
     scopes = ScopeGraph(inputs.scopes, state.root_scope_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from directory.changes import PutRole, PutRule, PutScope
+from directory.changes import PutRole, PutScope
 from directory.ids import (
     DirectoryId,
     EventId,
@@ -22,7 +22,6 @@ from directory.ids import (
     OverrideId,
     RoleId,
     RuleId,
-    RunId,
     ScopeId,
     UserId,
 )
@@ -134,7 +133,9 @@ class Reader(Protocol):
     def members_by_text(self, text: str) -> list[MemberId]:
         """Members whose id, mail, or user name at a directory is `text` by `name_key`."""
 
-    def members_by_external_id(self, external_ids: Collection[ExternalId]) -> dict[ExternalId, set[MemberId]]: ...
+    def members_by_external_id(
+        self, external_ids: Collection[ExternalId]
+    ) -> dict[ExternalId, set[MemberId]]: ...
 
     def members_by_mail(self, mail_keys: Collection[str]) -> dict[str, set[MemberId]]: ...
 
@@ -159,6 +160,9 @@ class Reader(Protocol):
     def grants_of(self, member_id: MemberId) -> list[OpenGrant]: ...
 
     def intervals_at(self, moment: datetime) -> Iterator[HeldInterval]: ...
+
+    def intervals_of(self, member_id: MemberId) -> list[HeldInterval]:
+        """All spans of one member's access, oldest first."""
 
     def held_members(self) -> list[MemberId]:
         """Members whose change waits for another Admin."""
@@ -194,6 +198,9 @@ class Reader(Protocol):
 
     def runs(self, directory_id: DirectoryId | None, limit: int) -> list[RunRecord]:
         """Newest first."""
+
+    def last_applied_run(self, directory_id: DirectoryId) -> RunRecord | None:
+        """The newest run that began to apply a plan, that is, one with a `started_event`."""
 
     def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]: ...
 
@@ -293,8 +300,20 @@ class Writer(Reader, Protocol):
     def enqueue_members(self, members: Sequence[PendingMember]) -> None:
         """Members already waiting in the queue keep their first cause."""
 
-    def enqueue_groups(self, group_ids: Collection[GroupId], *, kind: str, root: EventId, parent: EventId) -> int:
+    def enqueue_groups(
+        self, group_ids: Collection[GroupId], *, kind: str, root: EventId, parent: EventId
+    ) -> int:
         """Every member with a user in one of the groups, in one statement; how many were added."""
+
+    def enqueue_directories(
+        self, directory_ids: Collection[DirectoryId], *, kind: str, root: EventId, parent: EventId
+    ) -> int:
+        """Every member with a live user in one of the directories, likewise."""
+
+    def enqueue_everyone(self, *, kind: str, root: EventId, parent: EventId) -> int:
+        """Every live member, likewise."""
+
+    def count_pending(self) -> int: ...
 
     def take_pending(self, limit: int) -> list[PendingMember]:
         """Remove and return the head of the queue, in member id order."""
@@ -304,6 +323,9 @@ class Writer(Reader, Protocol):
     def append_events(self, events: Sequence[EventRow]) -> None: ...
 
     def append_outbox(self, topic: str, payloads: Sequence[Mapping[str, object]], at: datetime) -> None: ...
+
+    def interrupt_runs(self, directory_id: DirectoryId, at: datetime) -> int:
+        """Runs of the directory that never ended are noted as interrupted; how many."""
 
     def insert_run(self, run: RunRecord) -> None: ...
 

@@ -70,6 +70,4 @@ def thresholds_crossed(limit: int | None, before: int, after: int) -> tuple[int,
     """Percentages (80, 100) of the limit that the occupation has just reached from below."""
     if not limit:
         return ()
-    return tuple(
-        percent for percent in (80, 100) if before * 100 < percent * limit <= after * 100
-    )
+    return tuple(percent for percent in (80, 100) if before * 100 < percent * limit <= after * 100)

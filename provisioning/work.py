@@ -8,7 +8,7 @@ from audit.actors import AdminActor, SystemActor
 from directory.ids import EventId, GroupId, MemberId
 from provisioning.commands import Command
 from provisioning.ledger import Ledger
-from provisioning.models import OrganisationModel, read_model
+from provisioning.models import Affected, OrganisationModel, compare_models, read_model
 from provisioning.ports import Mint, Writer
 from provisioning.state import OrganisationState, PersonalData
 
@@ -35,6 +35,8 @@ class Work:
     is_changed: bool = False
     seats_before: int = 0
     seats_opened: bool = False
+    opened_by: EventId | None = None
+    opened_kind: str = "seat_policy"
     more_waiting: bool = False
     pending: int = 0
     causes: dict[MemberId, EventId] = field(default_factory=dict)
@@ -66,6 +68,12 @@ class Work:
             if kind:
                 self.kinds[member_id] = kind
 
+    def open_seats(self, event_id: EventId, kind: str) -> None:
+        """Seats came free without anybody leaving: the head of the waiting list is looked at, for this reason."""
+        self.seats_opened = True
+        self.opened_by = event_id
+        self.opened_kind = kind
+
     @property
     def author(self) -> str:
         """Who is written down as the author of rules, overrides and blocks."""
@@ -73,3 +81,25 @@ class Work:
         if isinstance(actor, AdminActor):
             return actor.admin_id
         return actor.component if isinstance(actor, SystemActor) else "directory"
+
+
+def follow_model(work: Work, event_id: EventId, kind: str) -> None:
+    """Compile the model anew and queue everyone whose access the move can touch, by set-based statements."""
+    old = work.model
+    work.amend_model()
+    queue_affected(work, compare_models(old, work.model), event_id, kind)
+
+
+def queue_affected(work: Work, affected: Affected, event_id: EventId, kind: str) -> None:
+    """Members of the affected groups and directories wait for their access to be worked out again."""
+    root = work.ledger.root_of(event_id)
+    writer = work.writer
+    if affected.is_everyone:
+        work.pending += writer.enqueue_everyone(kind=kind, root=root, parent=event_id)
+        return
+    if affected.groups:
+        work.pending += writer.enqueue_groups(affected.groups, kind=kind, root=root, parent=event_id)
+    if affected.directories:
+        work.pending += writer.enqueue_directories(
+            affected.directories, kind=kind, root=root, parent=event_id
+        )

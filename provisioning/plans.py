@@ -1,0 +1,145 @@
+"""The plan of a pulled directory: what a snapshot says, less what is stored, in the order in which it is applied.
+
+Deactivations come first, so that the seats they free are there for the newcomers; groups come before the people in
+them; deleted groups come last, when nobody moves into another group any more.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from directory.changes import (
+    AddMembers,
+    AddSubgroups,
+    DeactivateUser,
+    DeleteGroup,
+    DirectoryChange,
+    PutGroup,
+    PutUser,
+    RemoveMembers,
+    RemoveSubgroups,
+)
+from directory.facts import Activity
+from directory.ids import DirectoryId, ExternalId
+from provisioning.guard import PlanCounts
+
+Edge = tuple[ExternalId, ExternalId]
+"""A group and one of its members."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPlan:
+    """The changes that bring the stored facts of a directory in line with a snapshot.
+
+    `base` names the state that the plan was made on; with it, the hash is good for one application. `waiting_out`
+    are absent people whose grace has not run out yet, with the number of runs, and people who are back (0).
+    """
+
+    directory_id: DirectoryId
+    base: str
+    put_users: tuple[PutUser, ...] = ()
+    deactivate: tuple[ExternalId, ...] = ()
+    put_groups: tuple[PutGroup, ...] = ()
+    delete_groups: tuple[ExternalId, ...] = ()
+    add_members: tuple[Edge, ...] = ()
+    remove_members: tuple[Edge, ...] = ()
+    add_subgroups: tuple[Edge, ...] = ()
+    remove_subgroups: tuple[Edge, ...] = ()
+    waiting_out: tuple[tuple[ExternalId, int], ...] = ()
+    new_users: int = 0
+    counts: PlanCounts = field(default_factory=lambda: PlanCounts(0, 0, 0, 0, 0, 0, 0, 0))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether applying it would change no fact."""
+        return not (
+            self.put_users
+            or self.deactivate
+            or self.put_groups
+            or self.delete_groups
+            or self.add_members
+            or self.remove_members
+            or self.add_subgroups
+            or self.remove_subgroups
+            or self.waiting_out
+        )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the changes in order and the base, in hexadecimal. An approval names this."""
+        digest = sha256(f"{self.directory_id}\0{self.base}\0".encode())
+        for line in self.lines():
+            digest.update(line.encode())
+            digest.update(b"\n")
+        for put in self.put_users:
+            digest.update(put.fingerprint)
+        return digest.hexdigest()
+
+    def lines(self) -> Iterator[str]:
+        """The plan in words, a change a line, as a dry run prints it."""
+        for external_id in self.deactivate:
+            yield f"deactivate user {external_id}"
+        for group in self.put_groups:
+            yield f"put group {group.group.external_id} {group.group.display_name}"
+        for put in self.put_users:
+            verb = "put" if put.user.activity is Activity.ACTIVE else "put disabled"
+            yield f"{verb} user {put.user.external_id} {put.user.user_name}"
+        for word, edges in (
+            ("add member", self.add_members),
+            ("remove member", self.remove_members),
+            ("nest group", self.add_subgroups),
+            ("take out group", self.remove_subgroups),
+        ):
+            for group_id, external_id in edges:
+                yield f"{word} {external_id} {'in' if word[0] in 'an' else 'from'} {group_id}"
+        for external_id in self.delete_groups:
+            yield f"delete group {external_id}"
+
+    def batches(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+        """The changes in transactions: at most `size` people each, a person's memberships with the person."""
+        yield from _chunks([DeactivateUser(external_id, "absent") for external_id in self.deactivate], size)
+        yield from _chunks(self.put_groups, size)
+        if self.add_subgroups or self.remove_subgroups:
+            yield (
+                *_by_group(AddSubgroups, self.add_subgroups),
+                *_by_group(RemoveSubgroups, self.remove_subgroups),
+            )
+        yield from self._people(size)
+        for external_id in self.delete_groups:
+            yield (DeleteGroup(external_id),)
+
+    def _people(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+        added, removed = _by_user(self.add_members), _by_user(self.remove_members)
+        puts = {put.user.external_id: put for put in self.put_users}
+        people = list(dict.fromkeys([*puts, *added, *removed]))
+        for start in range(0, len(people), size):
+            chunk = people[start : start + size]
+            yield (
+                *(puts[external_id] for external_id in chunk if external_id in puts),
+                *_by_group(
+                    RemoveMembers, [(group, user) for user in chunk for group in removed.get(user, ())]
+                ),
+                *_by_group(AddMembers, [(group, user) for user in chunk for group in added.get(user, ())]),
+            )
+
+
+def _chunks(changes: Sequence[DirectoryChange], size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+    for start in range(0, len(changes), size):
+        yield tuple(changes[start : start + size])
+
+
+def _by_user(edges: Sequence[Edge]) -> dict[ExternalId, list[ExternalId]]:
+    found: dict[ExternalId, list[ExternalId]] = {}
+    for group_id, user_id in edges:
+        found.setdefault(user_id, []).append(group_id)
+    return found
+
+
+def _by_group(
+    kind: type[AddMembers] | type[RemoveMembers] | type[AddSubgroups] | type[RemoveSubgroups],
+    edges: Sequence[Edge],
+) -> list[DirectoryChange]:
+    found: dict[ExternalId, list[ExternalId]] = {}
+    for group_id, external_id in edges:
+        found.setdefault(group_id, []).append(external_id)
+    return [kind(group_id, tuple(members)) for group_id, members in found.items()]
