@@ -239,11 +239,14 @@ def _name_change(stored: StoredUser, put: StoredUser, *, is_moved: bool) -> tupl
 
 def _deactivate_user(fold: _Fold, external_id: ExternalId, reason: str) -> None:
     stored = fold.users.get(external_id)
-    if stored is None or stored.deleted_at is not None or not stored.active:
+    if stored is None or stored.deleted_at is not None:
         fold.work.counters["users_unknown"] += stored is None
         return
-    # The fingerprint goes with the access: when the source shows the user again, that is a change.
-    _record_user_change(fold, stored, replace(stored, active=False, fingerprint=b"", absent_runs=0), reason)
+    # The fingerprint goes with the access: when the source shows the user again, that is a change. The moment
+    # starts the retention.
+    put = replace(stored, active=False, fingerprint=b"", absent_runs=0, updated_at=fold.work.now)
+    if stored.active or stored.fingerprint:
+        _record_user_change(fold, stored, put, reason)
 
 
 def _delete_user(fold: _Fold, external_id: ExternalId) -> None:

@@ -1,0 +1,45 @@
+"""Faults of reading a directory. A refused entry is not among them: it is reported and the reading goes on."""
+
+
+class SyncError(Exception):
+    """Root of the package. `code` is a stable slug; the text says what, which one, and what to do."""
+
+    code = "sync_error"
+
+
+class LDIFError(SyncError):
+    """The file as a whole cannot be read as content records. `line` counts from 1."""
+
+    code = "ldif"
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line
+
+
+class ExportFileError(SyncError):
+    """The export cannot be opened, or its name leads out of the configured folder."""
+
+    code = "export_file"
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class DialectError(SyncError):
+    """The settings of a directory name a dialect or an attribute that cannot be used."""
+
+    code = "dialect"
+
+
+class EntryError(SyncError):
+    """One entry cannot be taken over. It is rejected alone; the reading goes on."""
+
+    code = "entry"
+
+
+class UnreadableSourceError(SyncError):
+    """The source gave nothing that may be used. The text says why."""
+
+    code = "unreadable_source"

@@ -1,0 +1,248 @@
+"""From a snapshot and the stored facts to a plan. Removes only what a complete snapshot does not hold.
+
+Users are compared by fingerprint while they are read, so that an unchanged one costs a look-up; groups are resolved
+when everybody is known, and the stored members of a group are read only when the group has changed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from directory.changes import PutGroup, PutUser
+from directory.diff import FingerprintDiff, Seen, diff_members
+from directory.facts import Activity
+from directory.ids import DirectoryId, ExternalId
+from provisioning.guard import PlanCounts
+from provisioning.plans import DirectoryPlan, Edge
+from provisioning.ports import Reader, UnitOfWork
+from provisioning.runs import Reading
+from provisioning.state import StoredDirectory, StoredUser
+from sync.errors import UnreadableSourceError
+from sync.snapshot import Complete, Failed, Snapshot, SnapshotGroup
+
+_DEFAULT_GRACE_RUNS = 1
+
+
+@dataclass(slots=True)
+class _Source:
+    """What the pass over the users left: the changed ones, and who was not seen."""
+
+    puts: list[PutUser] = field(default_factory=list)
+    is_new: set[ExternalId] = field(default_factory=set)
+    absent: set[ExternalId] = field(default_factory=set)
+    returned: set[ExternalId] = field(default_factory=set)
+    digest: int = 0
+
+    def note(self, external_id: ExternalId, fingerprint: bytes) -> None:
+        """Add an entry to the digest of the source, in which order does not matter."""
+        mark = blake2b(external_id.encode("utf-8", "surrogatepass") + fingerprint, digest_size=16).digest()
+        self.digest ^= int.from_bytes(mark, "big")
+
+
+@dataclass(slots=True)
+class _Groups:
+    puts: list[PutGroup] = field(default_factory=list)
+    deleted: list[ExternalId] = field(default_factory=list)
+    added: list[Edge] = field(default_factory=list)
+    removed: list[Edge] = field(default_factory=list)
+    nested: list[Edge] = field(default_factory=list)
+    taken_out: list[Edge] = field(default_factory=list)
+    shrinking: list[tuple[str, int, int]] = field(default_factory=list)
+    ended: int = 0
+
+
+def plan_snapshot(
+    snapshot: Snapshot, directory: StoredDirectory, *, unit_of_work: UnitOfWork
+) -> tuple[DirectoryPlan, Reading]:
+    """Read the snapshot to its end and say what would bring the stored facts in line with it.
+
+    No transaction is open while the source is read. The plan is the same for any order of the source.
+
+    Raises: UnreadableSourceError when the reading failed as a whole.
+    """
+    with unit_of_work.read() as reader:
+        user_prints, group_prints = reader.fingerprints(directory.directory_id)
+        waiting = reader.absent_users(directory.directory_id)
+    source = _read_users(snapshot, user_prints, waiting)
+    del user_prints
+    outcome = snapshot.outcome
+    if isinstance(outcome, Failed):
+        raise UnreadableSourceError(outcome.reason)
+    is_complete = isinstance(outcome, Complete)
+    if not is_complete:
+        source.absent.clear()
+    with unit_of_work.read() as reader:
+        groups = _plan_groups(snapshot, directory.directory_id, group_prints, source, reader, is_complete)
+        plan = _assemble(snapshot, directory, source, groups, waiting, reader)
+    counts = snapshot.counts
+    reading = Reading(
+        source_hash=f"{source.digest:032x}",
+        counters={
+            "seen": counts.seen,
+            "users": counts.users,
+            "groups_seen": counts.groups,
+            "rejected": counts.rejected,
+            "unknown_references": counts.dangling_members,
+        },
+        is_complete=is_complete,
+        reason="" if isinstance(outcome, Complete) else outcome.reason,
+    )
+    return plan, reading
+
+
+def _read_users(
+    snapshot: Snapshot, stored: Mapping[bytes, bytes], waiting: Mapping[ExternalId, int]
+) -> _Source:
+    source = _Source()
+    diff = FingerprintDiff(stored)
+    for user in snapshot.users():
+        external_id = user.external_id
+        seen = diff.classify(external_id.encode("utf-8", "surrogatepass"), user.fingerprint)
+        source.note(external_id, user.fingerprint)
+        if seen in {Seen.NEW, Seen.CHANGED}:
+            source.puts.append(PutUser(snapshot.user_facts(user), user.fingerprint))
+            if seen is Seen.NEW:
+                source.is_new.add(external_id)
+        if external_id in waiting:
+            source.returned.add(external_id)
+    absent = (ExternalId(key.decode("utf-8", "surrogatepass")) for key in diff.absent())
+    source.absent = {external_id for external_id in absent if external_id not in snapshot.protected}
+    return source
+
+
+def _plan_groups(
+    snapshot: Snapshot,
+    directory_id: DirectoryId,
+    stored: Mapping[bytes, bytes],
+    source: _Source,
+    reader: Reader,
+    is_complete: bool,
+) -> _Groups:
+    groups = _Groups()
+    diff = FingerprintDiff(stored)
+    changed: list[SnapshotGroup] = []
+    for group in snapshot.groups():
+        external_id = group.facts.external_id
+        source.note(external_id, group.fingerprint)
+        seen = diff.classify(external_id.encode("utf-8", "surrogatepass"), group.fingerprint)
+        if seen is Seen.NEW:
+            groups.puts.append(PutGroup(group.facts, group.fingerprint))
+            groups.added.extend((external_id, member) for member in group.members)
+            groups.nested.extend((external_id, subgroup) for subgroup in group.subgroups)
+        elif seen is Seen.CHANGED:
+            changed.append(group)
+    if changed:
+        _plan_changed(changed, directory_id, source, reader, groups, is_complete=is_complete)
+    if is_complete:
+        gone = (ExternalId(key.decode("utf-8", "surrogatepass")) for key in diff.absent())
+        groups.deleted = sorted(external_id for external_id in gone if external_id not in snapshot.protected)
+    if groups.deleted:
+        sizes = reader.group_sizes(directory_id)
+        for external_id, row in reader.groups_by_external_id(directory_id, groups.deleted).items():
+            size = sizes.get(row.group_id, 0)
+            groups.ended += size
+            groups.shrinking.append((row.display_name or external_id, size, 0))
+    return groups
+
+
+def _plan_changed(
+    changed: list[SnapshotGroup],
+    directory_id: DirectoryId,
+    source: _Source,
+    reader: Reader,
+    groups: _Groups,
+    *,
+    is_complete: bool,
+) -> None:
+    rows = reader.groups_by_external_id(directory_id, [group.facts.external_id for group in changed])
+    external_ids = {row.group_id: external_id for external_id, row in rows.items()}
+    nested: dict[ExternalId, set[ExternalId]] = {}
+    nesting = reader.model_inputs().nesting
+    known = reader.groups_by_id({child for parent, child in nesting if parent in external_ids})
+    for parent, child in nesting:
+        if parent in external_ids and child in known:
+            nested.setdefault(external_ids[parent], set()).add(known[child].external_id)
+    renamed = _renamed(source, directory_id, reader)
+    for group in changed:
+        external_id = group.facts.external_id
+        row = rows[external_id]
+        stored = frozenset(reader.user_ids_of_group(row.group_id))
+        added, removed = diff_members(stored, frozenset(group.members))
+        # Who is absent is deactivated and keeps the membership for the return; who was renamed in this very
+        # export may stand in the group under the old name until the server has caught up.
+        kept = [user for user in removed if user in source.absent or (group.unresolved and user in renamed)]
+        removed = tuple(user for user in removed if user not in kept)
+        may_remove = is_complete and not (group.unresolved and any(user in renamed for user in kept))
+        if not is_complete:
+            removed = ()
+        groups.puts.append(PutGroup(group.facts, group.fingerprint if may_remove else b""))
+        groups.added.extend((external_id, user) for user in added)
+        groups.removed.extend((external_id, user) for user in removed)
+        groups.ended += len(removed)
+        if removed:
+            size = len(stored)
+            groups.shrinking.append((row.display_name, size, size - len(removed)))
+        nested_before = frozenset(nested.get(external_id, ()))
+        nest, take_out = diff_members(nested_before, frozenset(group.subgroups))
+        groups.nested.extend((external_id, subgroup) for subgroup in nest)
+        groups.taken_out.extend((external_id, subgroup) for subgroup in (take_out if is_complete else ()))
+
+
+def _renamed(source: _Source, directory_id: DirectoryId, reader: Reader) -> frozenset[ExternalId]:
+    """Users whose DN differs from the stored one."""
+    said = {
+        put.user.external_id: put.user.dn for put in source.puts if put.user.external_id not in source.is_new
+    }
+    stored = reader.users_by_external_id(directory_id, said.keys())
+    return frozenset(external_id for external_id, user in stored.items() if user.dn != said[external_id])
+
+
+def _assemble(
+    snapshot: Snapshot,
+    directory: StoredDirectory,
+    source: _Source,
+    groups: _Groups,
+    waiting: Mapping[ExternalId, int],
+    reader: Reader,
+) -> DirectoryPlan:
+    grace = int(directory.settings.get("absence_grace_runs", _DEFAULT_GRACE_RUNS))
+    missed = {external_id: waiting.get(external_id, 0) + 1 for external_id in source.absent}
+    deactivate = sorted(external_id for external_id, runs in missed.items() if runs >= grace)
+    waiting_out = [(external_id, runs) for external_id, runs in sorted(missed.items()) if runs < grace]
+    waiting_out += [(external_id, 0) for external_id in sorted(source.returned)]
+    disabled = [put.user.external_id for put in source.puts if put.user.activity is Activity.DISABLED]
+    losing = reader.users_by_external_id(directory.directory_id, [*deactivate, *disabled])
+    stored = reader.counts(directory.directory_id)
+    counts = snapshot.counts
+    last = reader.last_applied_run(directory.directory_id)
+    return DirectoryPlan(
+        directory_id=directory.directory_id,
+        base=f"{reader.organisation().model_version}:{last.run_id if last else ''}",
+        put_users=tuple(
+            sorted(source.puts, key=lambda put: (put.user.external_id in source.is_new, put.user.external_id))
+        ),
+        deactivate=tuple(deactivate),
+        put_groups=tuple(sorted(groups.puts, key=lambda put: put.group.external_id)),
+        delete_groups=tuple(groups.deleted),
+        add_members=tuple(sorted(groups.added)),
+        remove_members=tuple(sorted(groups.removed)),
+        add_subgroups=tuple(sorted(groups.nested)),
+        remove_subgroups=tuple(sorted(groups.taken_out)),
+        waiting_out=tuple(waiting_out),
+        new_users=len(source.is_new),
+        counts=PlanCounts(
+            users_read=counts.users,
+            users_stored=stored["users"],
+            active_users_stored=stored["active_users"],
+            removed_users=_count_active(losing.values()),
+            memberships_stored=stored["memberships"],
+            removed_memberships=groups.ended,
+            entries_read=counts.seen,
+            entries_rejected=counts.rejected,
+            shrinking=tuple(groups.shrinking),
+        ),
+    )
+
+
+def _count_active(users: Iterable[StoredUser]) -> int:
+    return sum(1 for user in users if user.active and user.deleted_at is None)

@@ -1,0 +1,103 @@
+"""One run of an LDIF directory: open the export, plan, and hand the plan over. Writes no row itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from provisioning.guard import crossed_limits, guard_limits
+from provisioning.plans import DirectoryPlan
+from provisioning.ports import UnitOfWork
+from provisioning.runs import Claim, Progress, Reading, RunKeeper
+from provisioning.state import RunRecord, StoredDirectory
+from sync.dialects import make_dialect
+from sync.dialects.dialect import DialectSettings
+from sync.errors import SyncError
+from sync.export_file import open_export
+from sync.planner import plan_snapshot
+from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings
+
+_MAP_PREFIX = "map_"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """What a run would do now. `crossed` names the guard's limits that would stop it."""
+
+    plan: DirectoryPlan
+    reading: Reading
+    crossed: tuple[str, ...]
+    counts: SnapshotCounts
+
+    @property
+    def hash(self) -> str:
+        return self.plan.hash
+
+
+def plan_directory(
+    directory: StoredDirectory, *, unit_of_work: UnitOfWork, exports: Path, now: datetime
+) -> PlannedRun:
+    """Read the export and plan, storing nothing. `exports` is the one folder that holds exports.
+
+    Raises: SyncError when the export cannot be read.
+    """
+    settings = directory.settings
+    dialect = make_dialect(str(settings.get("dialect", "generic")), dialect_settings(settings), now=now)
+    with open_export(exports, str(settings.get("file", ""))) as export:
+        snapshot = Snapshot(export, dialect=dialect, settings=snapshot_settings(settings))
+        plan, reading = plan_snapshot(snapshot, directory, unit_of_work=unit_of_work)
+    crossed = crossed_limits(plan.counts, guard_limits(settings))
+    return PlannedRun(plan, reading, crossed, snapshot.counts)
+
+
+def run_directory(
+    claim: Claim, *, keeper: RunKeeper, exports: Path, progress: Progress | None = None
+) -> RunRecord:
+    """Bring the stored facts in line with the export. A second run on the same export plans nothing.
+
+    Returns: the run's record; an unreadable export ends as `failed`, and nothing has changed.
+    Raises: StaleFenceError when another run has taken the directory over.
+    """
+    try:
+        planned = plan_directory(
+            claim.directory, unit_of_work=keeper.unit_of_work, exports=exports, now=keeper.clock()
+        )
+    except SyncError as error:
+        return keeper.fail(claim, str(error))
+    return keeper.submit(claim, planned.plan, planned.reading, progress=progress)
+
+
+def dialect_settings(settings: Mapping[str, str | int | bool]) -> DialectSettings:
+    """The dialect's part of a directory's settings. `map_<fact>` names the attribute of a fact."""
+    return DialectSettings(
+        id_attribute=_text(settings, "id_attribute"),
+        group_id_attribute=_text(settings, "group_id_attribute"),
+        attribute_map={
+            name.removeprefix(_MAP_PREFIX): str(value)
+            for name, value in settings.items()
+            if name.startswith(_MAP_PREFIX)
+        },
+        member_attributes=_words(settings, "member_attributes") or None,
+        disabled_attribute=_text(settings, "disabled_attribute"),
+        disabled_values=_words(settings, "disabled_values"),
+        include_built_in=bool(settings.get("include_built_in", False)),
+    )
+
+
+def snapshot_settings(settings: Mapping[str, str | int | bool]) -> SnapshotSettings:
+    """The reading's part of a directory's settings. Bases are DNs, separated by semicolons."""
+    return SnapshotSettings(
+        user_bases=_words(settings, "user_bases", ";"),
+        group_bases=_words(settings, "group_bases", ";"),
+        ignored_references=_words(settings, "ignored_references", ";"),
+        checksum_required=bool(settings.get("checksum_required", False)),
+    )
+
+
+def _text(settings: Mapping[str, str | int | bool], name: str) -> str | None:
+    value = settings.get(name)
+    return str(value) if value else None
+
+
+def _words(settings: Mapping[str, str | int | bool], name: str, separator: str = ",") -> tuple[str, ...]:
+    return tuple(word.strip() for word in str(settings.get(name, "")).split(separator) if word.strip())
