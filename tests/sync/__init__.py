@@ -1,0 +1,1 @@
+"""Reading directories: the mirror of `sync`."""
