@@ -1,0 +1,1 @@
+"""Kinds of directory servers: the mirror of `sync.dialects`."""
