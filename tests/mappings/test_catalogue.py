@@ -1,8 +1,11 @@
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from directory.ids import RoleId
 from mappings.catalogue import (
@@ -552,3 +555,14 @@ def test_marks_are_the_words_themselves_when_not_given() -> None:
 
     small = load_catalogue(f"{SMALL}{row}\n", source="x")
     assert [cell.mark for cell in small.table[0].cells.values()] == ["allow", "allow"]
+
+
+@given(st.data())
+def test_damaged_file_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from([SMALL, catalogue_text("minut")]))
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    damage = data.draw(st.text("abc:{}[]&*!|>'\"#-,\n\t 019\x00\u00e9", max_size=12))
+
+    with suppress(CatalogueError):
+        load_catalogue(text[:start] + damage + text[end:], source="damaged.yaml")
