@@ -1,0 +1,199 @@
+"""Settings: read once from `USHER_*` variables into one frozen value, all faults told together.
+
+A variable of the same name with `_FILE` behind it gives a secret's file instead of the secret itself.
+"""
+
+import difflib
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from service.errors import SettingsError
+
+PREFIX = "USHER_"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "console", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process runs. Secrets are left out of its `repr`.
+
+    `secret_key` is the text of a key ring; empty means the one in `key_file`. `organisation` is whom commands are
+    about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only.
+    """
+
+    data: Path = Path("var")
+    database_url: str = field(default="", repr=False)
+    exports: Path = Path("var/directories")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    log_level: str = "info"
+    log_format: str = "auto"
+    secret_key: str = field(default="", repr=False)
+    tick_seconds: int = 5
+    run_threads: int = 2
+    server_threads: int = 8
+    retention_days: int = 30
+    sqlite_full_sync: bool = False
+    database_pool: int = 10
+    trusted_proxy: str = ""
+    metrics_token: str = field(default="", repr=False)
+    organisation: str = ""
+
+    @property
+    def key_file(self) -> Path:
+        """Where the key ring lies when the settings do not hold one."""
+        return self.data / "secret.key"
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
+
+
+class _UnfitError(ValueError):
+    """Why one value cannot be used: what is wrong, and what to write instead."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def _number(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not lowest <= int(value) <= highest:
+            raise _UnfitError(f"must be a whole number from {lowest} to {highest}")
+        return int(value)
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise _UnfitError(f"must be one of {', '.join(choices)}")
+        return value.lower()
+
+    return parse
+
+
+def _flag(value: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if value.lower() not in words:
+        raise _UnfitError("must be true or false")
+    return words[value.lower()]
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as err:
+        raise _UnfitError("must be the IP address of the proxy in front of the service") from err
+
+
+def _database(value: str) -> str:
+    if not value.startswith(("sqlite:///", "postgresql://")):
+        raise _UnfitError("must be sqlite:///path/to/usher.db or postgresql://user@host/database")
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "data": _path,
+    "database_url": _database,
+    "exports": _path,
+    "host": _text,
+    "port": _number(1, 65535),
+    "log_level": _choice(*LOG_LEVELS),
+    "log_format": _choice(*LOG_FORMATS),
+    "secret_key": _text,
+    "tick_seconds": _number(1, 3600),
+    "run_threads": _number(1, 64),
+    "server_threads": _number(1, 256),
+    "retention_days": _number(1, 3650),
+    "sqlite_full_sync": _flag,
+    "database_pool": _number(1, 200),
+    "trusted_proxy": _address,
+    "metrics_token": _text,
+    "organisation": _text,
+}
+_SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def known_variables() -> tuple[str, ...]:
+    """Every variable that is read, in the order of the settings."""
+    named = (setting.name for setting in fields(Settings))
+    return tuple(
+        known
+        for name in named
+        for known in ([variable(name), f"{variable(name)}_FILE"] if name in _SECRETS else [variable(name)])
+    )
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises SettingsError with every fault, each naming its variable and what to do."""
+    faults = [
+        _unknown(name)
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known_variables()
+    ]
+    values: dict[str, Any] = {}
+    for name, parse in _PARSERS.items():
+        given = _given(name, environ, faults)
+        if given is None:
+            continue
+        try:
+            values[name] = parse(given)
+        except _UnfitError as fault:
+            # A secret is not repeated: its text may be right in all but one place.
+            shown = "" if name in _SECRETS else f", not '{given}'"
+            faults.append(f"{variable(name)} {fault}{shown}")
+    if faults:
+        raise SettingsError(faults)
+    data: Path = values.setdefault("data", Path("var"))
+    values.setdefault("exports", data / "directories")
+    values.setdefault("database_url", f"sqlite:///{data / 'usher.db'}")
+    return Settings(**values)
+
+
+def _given(name: str, environ: Mapping[str, str], faults: list[str]) -> str | None:
+    """The text of a setting, from its variable or its file. An empty variable is the same as none."""
+    direct = environ.get(variable(name), "").strip()
+    if name not in _SECRETS:
+        return direct or None
+    file_variable = f"{variable(name)}_FILE"
+    path = environ.get(file_variable, "").strip()
+    if not path:
+        return direct or None
+    if direct:
+        faults.append(f"{variable(name)} and {file_variable} are both set; keep one of them")
+        return None
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        why = err.strerror if isinstance(err, OSError) else "it is not UTF-8 text"
+        faults.append(
+            f"{file_variable}: the file '{path}' cannot be read ({why}); correct the path or its rights"
+        )
+        return None
+    if not text:
+        faults.append(f"{file_variable}: the file '{path}' is empty; write the value into it")
+        return None
+    return text
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, known_variables(), n=1)
+    hint = f"did you mean {near[0]}?" if near else "unset it; 'usher doctor --help' lists the settings"
+    return f"{name} is no setting; {hint}"
