@@ -108,7 +108,7 @@ def _transact(
     applied = Applied(
         access_version=state.access_version,
         events=work.ledger.event_ids,
-        counters=dict(work.counters),
+        counters=dict(+work.counters),
         pending=remaining,
         members=tuple(work.access_changed),
     )

@@ -157,7 +157,7 @@ class RunKeeper:
         counters["events"] += len(final.events)
         state = "completed" if reading.is_complete else "partial"
         return self._close(
-            claim, replace(record, state=state, counters=dict(counters)), waiting_out=plan.waiting_out
+            claim, replace(record, state=state, counters=dict(+counters)), waiting_out=plan.waiting_out
         )
 
     def _apply_batch(self, claim: Claim, command: Command, counters: Counter[str]) -> list[Applied]:

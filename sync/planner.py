@@ -79,7 +79,7 @@ def plan_snapshot(
         source_hash=f"{source.digest:032x}",
         counters={
             "seen": counts.seen,
-            "users": counts.users,
+            "users_seen": counts.users,
             "groups_seen": counts.groups,
             "rejected": counts.rejected,
             "unknown_references": counts.dangling_members,

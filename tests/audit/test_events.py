@@ -38,7 +38,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "directory": "created updated",
         "environment": "loaded",
         "sync": "started completed failed blocked",
-        "guard": "released refused threshold_crossed",
+        "guard": "released refused",
         "command": "refused",
         "log": "read",
         "export": "created",
