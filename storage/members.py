@@ -1,0 +1,429 @@
+"""Members: the facts that decide their access, what they hold, and the ways to find them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Text,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+    union,
+    update,
+)
+
+from directory.facts import name_key
+from directory.ids import DirectoryId, ExternalId, GroupId, MemberId, OverrideId, RoleId, ScopeId, UserId
+from mappings.access import ActiveOverride, LinkedUser, MemberFacts
+from mappings.rules import Grant
+from provisioning.state import MemberRecord, MemberUpdate, NewMember, OpenGrant, Seat
+from storage.access import read_grant
+from storage.bulk import BulkInsert, BulkUpdate
+from storage.organisation import OrganisationReader
+from storage.sets import in_set
+from storage.tables import (
+    access_interval,
+    block,
+    directory,
+    directory_user,
+    member,
+    membership,
+    override,
+    rule,
+)
+from storage.types import (
+    Document,
+    Id,
+    is_id,
+    read_document,
+    read_moment,
+    read_optional_moment,
+    read_pairs,
+)
+from storage.view import ORGANISATION, Row
+
+_MEMBERS = member.c
+_USERS = directory_user.c
+_INTERVALS = access_interval.c
+_MEMBER_OF_ORGANISATION = _MEMBERS.organisation_id == ORGANISATION
+_USER_OF_ORGANISATION = _USERS.organisation_id == ORGANISATION
+_IS_LIVE_MEMBER = _MEMBERS.deleted_at.is_(None)
+_IS_LIVE_USER = _USERS.deleted_at.is_(None)
+_IS_OPEN = _INTERVALS.closed_at.is_(None)
+_MEMBER = bindparam("of_member", type_=Id)
+_KEY = bindparam("text_key", type_=Text)
+# Spelled out, not bound: the partial indexes say it too, and only so can be chosen.
+_NO_TEXT: ColumnElement[str] = literal_column("''")
+_WAITING: ColumnElement[str] = literal_column("'waiting'")
+_LIMIT = bindparam("row_limit", type_=Integer)
+
+_OWN_DIRECTORIES = select(directory.c.id).where(directory.c.organisation_id == ORGANISATION)
+
+_SELECT_MEMBERS = (
+    select(
+        _MEMBERS.id,
+        _MEMBERS.display_name,
+        _MEMBERS.mail,
+        _MEMBERS.pii_ref,
+        _MEMBERS.is_active,
+        _MEMBERS.seat,
+        _MEMBERS.waiting_since,
+        _MEMBERS.waiting_priority,
+        _MEMBERS.waiting_rank,
+        _MEMBERS.is_held,
+        _MEMBERS.deleted_at,
+        _MEMBERS.deactivated_at,
+        _MEMBERS.invited,
+        block.c.member_id,
+        override.c.id,
+        override.c.grants,
+        override.c.ends_at,
+    )
+    .outerjoin(block, block.c.member_id == _MEMBERS.id)
+    .outerjoin(override, (override.c.member_id == _MEMBERS.id) & override.c.ended_at.is_(None))
+    .where(in_set(_MEMBERS.id, "member_ids"), _MEMBER_OF_ORGANISATION)
+)
+_SELECT_USERS = select(_USERS.id, _USERS.member_id, _USERS.directory_id, _USERS.active).where(
+    in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER
+)
+_SELECT_USERS_WITH_ATTRIBUTES = _SELECT_USERS.add_columns(
+    _USERS.attributes,
+    _USERS.external_id,
+    _USERS.user_name,
+    _USERS.display_name,
+    _USERS.given_name,
+    _USERS.family_name,
+    _USERS.mails,
+)
+_SELECT_GROUPS = (
+    select(membership.c.user_id, membership.c.group_id)
+    .join(directory_user, _USERS.id == membership.c.user_id)
+    .where(in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+)
+_SELECT_HELD = select(
+    _INTERVALS.member_id,
+    _INTERVALS.id,
+    _INTERVALS.role,
+    _INTERVALS.scope_id,
+    _INTERVALS.source,
+    _INTERVALS.rule_id,
+    _INTERVALS.rule_version,
+    _INTERVALS.group_id,
+    _INTERVALS.override_id,
+).where(in_set(_INTERVALS.member_id, "member_ids"), _INTERVALS.organisation_id == ORGANISATION, _IS_OPEN)
+_HAS_ATTRIBUTE_RULE = select(
+    exists().where(
+        rule.c.organisation_id == ORGANISATION, rule.c.replaced_at.is_(None), rule.c.match_kind == "attribute"
+    )
+)
+
+_LIVE_MEMBER_IDS = select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _IS_LIVE_MEMBER)
+_SELECT_MEMBER_IDS = _LIVE_MEMBER_IDS.order_by(_MEMBERS.id).limit(_LIMIT)
+_SELECT_MEMBER_IDS_AFTER = _SELECT_MEMBER_IDS.where(_MEMBERS.id > bindparam("after_member", type_=Id))
+_SELECT_MEMBERS_IN_GROUPS = (
+    select(_USERS.member_id)
+    .distinct()
+    .join(membership, membership.c.user_id == _USERS.id)
+    .where(in_set(membership.c.group_id, "group_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .order_by(_USERS.member_id)
+)
+_SELECT_MEMBERS_OF_DIRECTORIES = (
+    select(_USERS.member_id)
+    .distinct()
+    .where(in_set(_USERS.directory_id, "directory_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .order_by(_USERS.member_id)
+)
+_SELECT_MEMBERS_BY_TEXT = union(
+    _LIVE_MEMBER_IDS.where(_MEMBERS.mail_key == _KEY, _MEMBERS.mail_key != _NO_TEXT),
+    select(_USERS.member_id).where(
+        _USER_OF_ORGANISATION,
+        _USERS.directory_id.in_(_OWN_DIRECTORIES),
+        _USERS.user_name_key == _KEY,
+        _IS_LIVE_USER,
+    ),
+    select(_USERS.member_id).where(
+        _USER_OF_ORGANISATION, _USERS.mail_key == _KEY, _USERS.mail_key != _NO_TEXT, _IS_LIVE_USER
+    ),
+)
+_SELECT_MEMBER_BY_ID = _LIVE_MEMBER_IDS.where(_MEMBERS.id == _MEMBER)
+_SELECT_MEMBERS_BY_EXTERNAL_ID = (
+    select(_USERS.external_id, _USERS.member_id)
+    .join(member, _MEMBERS.id == _USERS.member_id)
+    .where(
+        _USERS.directory_id.in_(_OWN_DIRECTORIES),
+        in_set(_USERS.external_id, "external_ids", item=Text),
+        _USER_OF_ORGANISATION,
+        _IS_LIVE_USER,
+        _IS_LIVE_MEMBER,
+    )
+)
+_SELECT_MEMBERS_BY_MAIL = union(
+    select(_USERS.mail_key, _USERS.member_id)
+    .join(member, _MEMBERS.id == _USERS.member_id)
+    .where(
+        _USER_OF_ORGANISATION,
+        in_set(_USERS.mail_key, "mail_keys", item=Text),
+        _USERS.mail_key != _NO_TEXT,
+        _IS_LIVE_USER,
+        _IS_LIVE_MEMBER,
+    ),
+    select(_MEMBERS.mail_key, _MEMBERS.id).where(
+        _MEMBER_OF_ORGANISATION,
+        in_set(_MEMBERS.mail_key, "mail_keys", item=Text),
+        _MEMBERS.mail_key != _NO_TEXT,
+        _IS_LIVE_MEMBER,
+    ),
+)
+_SELECT_DIRECTORIES_OF_MEMBERS = (
+    select(_USERS.member_id, _USERS.directory_id)
+    .distinct()
+    .where(in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+)
+_IS_WAITING = _MEMBERS.seat == _WAITING
+_SELECT_WAITING = (
+    select(_MEMBERS.id)
+    .where(_MEMBER_OF_ORGANISATION, _IS_WAITING)
+    .order_by(_MEMBERS.waiting_priority, _MEMBERS.waiting_rank.desc(), _MEMBERS.waiting_since, _MEMBERS.id)
+    .limit(_LIMIT)
+)
+_SELECT_WAITING_BUT = _SELECT_WAITING.where(not_(in_set(_MEMBERS.id, "left_out")))
+_COUNT_WAITING = select(func.count()).where(_MEMBER_OF_ORGANISATION, _IS_WAITING)
+_SELECT_HELD_MEMBERS = (
+    select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _MEMBERS.is_held).order_by(_MEMBERS.id)
+)
+
+_INSERT_MEMBERS = BulkInsert(
+    member,
+    "id",
+    "organisation_id",
+    "display_name",
+    "mail",
+    "mail_key",
+    "is_active",
+    "seat",
+    "invited",
+    "pii_ref",
+    "created_at",
+)
+_UPDATE_MEMBERS = BulkUpdate(
+    member,
+    "id",
+    "is_active",
+    "seat",
+    "waiting_priority",
+    "waiting_rank",
+    "waiting_since",
+    "is_held",
+    "deactivated_at",
+    "deleted_at",
+    set_once=("deleted_at",),
+)
+_UPDATE_PROFILES = BulkUpdate(member, "id", "display_name", "mail", "mail_key", "pii_ref")
+_SET_INVITED = (
+    update(member)
+    .values(invited=bindparam("grants", type_=Document))
+    .where(_MEMBER_OF_ORGANISATION, _MEMBERS.id == _MEMBER)
+)
+
+
+def _read_override(row: Row) -> ActiveOverride | None:
+    if row[14] is None:
+        return None
+    return ActiveOverride(OverrideId(row[14]), read_pairs(read_document(row[15])), read_moment(row[16]))
+
+
+def _filter_attributes(row: Row) -> Mapping[str, tuple[str, ...]]:
+    """A user's attributes by SCIM path, its own columns among them; empty values are absent."""
+    attributes: dict[str, tuple[str, ...]] = {
+        name: tuple(values) for name, values in read_document(row[4]).items()
+    }
+    attributes["active"] = ("true",) if row[3] else ("false",)
+    for path, value in zip(_COLUMN_PATHS, row[5:10], strict=True):
+        if value:
+            attributes[path] = (value,)
+    mails = read_document(row[10])
+    if mails:
+        attributes["emails.value"] = tuple(mails)
+    return attributes
+
+
+# Source: RFC 7643 sections 3.1 and 4.1, in the order of the columns that `_filter_attributes` reads.
+_NO_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_COLUMN_PATHS = ("externalId", "userName", "displayName", "name.givenName", "name.familyName")
+
+
+class MembersReader(OrganisationReader):
+    """Members as stored, and who they are among."""
+
+    def member_records(self, member_ids: Collection[MemberId]) -> dict[MemberId, MemberRecord]:
+        if not member_ids:
+            return {}
+        users = self._linked_users(member_ids)
+        held = self._held(member_ids)
+        owner_id = self.organisation().owner_id
+        records: dict[MemberId, MemberRecord] = {}
+        for row in self._rows(_SELECT_MEMBERS, member_ids=member_ids):
+            member_id = row[0]
+            linked = tuple(users.get(member_id, ()))
+            facts = MemberFacts(
+                member_id,
+                linked,
+                member_id == owner_id,
+                row[13] is not None,
+                read_pairs(read_document(row[12])),
+                _read_override(row),
+            )
+            records[member_id] = MemberRecord(
+                facts,
+                row[1],
+                row[2],
+                row[3],
+                bool(row[4]),
+                Seat(row[5]),
+                read_optional_moment(row[6]),
+                row[7],
+                row[8],
+                bool(row[9]),
+                row[10] is not None,
+                read_optional_moment(row[11]),
+                bool(linked),
+                tuple(held.get(member_id, ())),
+            )
+        return records
+
+    def _linked_users(self, member_ids: Collection[MemberId]) -> dict[MemberId, list[LinkedUser]]:
+        groups: dict[UserId, list[GroupId]] = {}
+        for user_id, group_id in self._rows(_SELECT_GROUPS, member_ids=member_ids):
+            groups.setdefault(user_id, []).append(group_id)
+        needs_attributes = bool(self._count(_HAS_ATTRIBUTE_RULE))
+        statement = _SELECT_USERS_WITH_ATTRIBUTES if needs_attributes else _SELECT_USERS
+        users: dict[MemberId, list[LinkedUser]] = {}
+        for row in self._rows(statement, member_ids=member_ids):
+            user_id = row[0]
+            linked = LinkedUser(
+                user_id,
+                row[2],
+                bool(row[3]),
+                tuple(sorted(groups.get(user_id, ()))),
+                _filter_attributes(row) if needs_attributes else _NO_ATTRIBUTES,
+            )
+            users.setdefault(row[1], []).append(linked)
+        return users
+
+    def _held(self, member_ids: Collection[MemberId]) -> dict[MemberId, list[OpenGrant]]:
+        # Most members hold the same few grants: each is built once.
+        grants: dict[Row, Grant] = {}
+        held: dict[MemberId, list[OpenGrant]] = {}
+        for row in self._rows(_SELECT_HELD, member_ids=member_ids):
+            what = row[2:]
+            grant = grants.get(what)
+            if grant is None:
+                grant = grants[what] = read_grant(what)
+            held.setdefault(row[0], []).append(OpenGrant(row[1], grant))
+        return held
+
+    def member_ids(self, after: MemberId | None, limit: int) -> list[MemberId]:
+        if after is None:
+            return self._ids(_SELECT_MEMBER_IDS, row_limit=limit)
+        return self._ids(_SELECT_MEMBER_IDS_AFTER, row_limit=limit, after_member=after)
+
+    def members_in_groups(self, group_ids: Collection[GroupId]) -> list[MemberId]:
+        return self._ids(_SELECT_MEMBERS_IN_GROUPS, group_ids=group_ids)
+
+    def members_of_directories(self, directory_ids: Collection[DirectoryId]) -> list[MemberId]:
+        return self._ids(_SELECT_MEMBERS_OF_DIRECTORIES, directory_ids=directory_ids)
+
+    def members_by_text(self, text: str) -> list[MemberId]:
+        found = set(self._ids(_SELECT_MEMBERS_BY_TEXT, text_key=name_key(text)))
+        if is_id(text):
+            found.update(self._ids(_SELECT_MEMBER_BY_ID, of_member=text.lower()))
+        return sorted(found)
+
+    def members_by_external_id(self, external_ids: Collection[ExternalId]) -> dict[ExternalId, set[MemberId]]:
+        return self._member_sets(_SELECT_MEMBERS_BY_EXTERNAL_ID, external_ids=external_ids)
+
+    def members_by_mail(self, mail_keys: Collection[str]) -> dict[str, set[MemberId]]:
+        return self._member_sets(_SELECT_MEMBERS_BY_MAIL, mail_keys=mail_keys)
+
+    def directories_of_members(self, member_ids: Collection[MemberId]) -> set[tuple[MemberId, DirectoryId]]:
+        return set(self._pair_rows(_SELECT_DIRECTORIES_OF_MEMBERS, member_ids=member_ids))
+
+    def waiting(self, limit: int, leaving_out: Collection[MemberId]) -> list[MemberId]:
+        if not leaving_out:
+            return self._ids(_SELECT_WAITING, row_limit=limit)
+        return self._ids(_SELECT_WAITING_BUT, row_limit=limit, left_out=leaving_out)
+
+    def count_waiting(self) -> int:
+        return self._count(_COUNT_WAITING)
+
+    def held_members(self) -> list[MemberId]:
+        return self._ids(_SELECT_HELD_MEMBERS)
+
+    def _ids(self, statement: Executable, **parameters: object) -> list[MemberId]:
+        return [row[0] for row in self._rows(statement, **parameters)]
+
+    def _member_sets(self, statement: Executable, **parameters: object) -> dict[Any, set[MemberId]]:
+        found: dict[Any, set[MemberId]] = {}
+        for key, member_id in self._rows(statement, **parameters):
+            found.setdefault(key, set()).add(member_id)
+        return found
+
+
+class MembersWriter(MembersReader):
+    """Members as commands change them."""
+
+    def insert_members(self, members: Sequence[NewMember], at: datetime) -> None:
+        organisation_id = self._organisation_id
+        _INSERT_MEMBERS(
+            self._connection,
+            (
+                (
+                    new.member_id,
+                    organisation_id,
+                    new.display_name,
+                    new.mail,
+                    name_key(new.mail),
+                    new.is_active,
+                    Seat.NONE.value,
+                    new.invited or None,
+                    new.pii_ref,
+                    at,
+                )
+                for new in members
+            ),
+        )
+
+    def update_members(self, updates: Sequence[MemberUpdate], at: datetime) -> None:
+        _UPDATE_MEMBERS(
+            self._connection,
+            self._organisation_id,
+            (
+                (
+                    new.member_id,
+                    new.is_active,
+                    new.seat.value,
+                    new.waiting_priority,
+                    new.waiting_rank,
+                    new.waiting_since,
+                    new.is_held,
+                    new.deactivated_at,
+                    at if new.is_deleted else None,
+                )
+                for new in updates
+            ),
+        )
+
+    def update_profiles(self, profiles: Sequence[tuple[MemberId, str, str, str]]) -> None:
+        rows = ((member_id, name, mail, name_key(mail), ref) for member_id, name, mail, ref in profiles)
+        _UPDATE_PROFILES(self._connection, self._organisation_id, rows)
+
+    def set_invited(self, member_id: MemberId, grants: tuple[tuple[RoleId, ScopeId], ...]) -> None:
+        self._run(_SET_INVITED, of_member=member_id, grants=grants or None)

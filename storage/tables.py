@@ -1,0 +1,419 @@
+"""The tables. One schema for SQLite and PostgreSQL; docs/decisions/0004-storage.md says why it looks like this.
+
+Every row of an organisation carries `organisation_id`, and every statement of a store names it. Rows of facts
+(`directory_user`, `directory_group`, `membership`) say what a directory said; rows of consequences (`member`,
+`access_interval`) say what became of it. Only `access_interval` says who holds what: its open rows are the grants.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TextClause,
+    UniqueConstraint,
+    text,
+)
+
+from storage.types import Document, Id, Moment, RowNumber
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _organisation_id() -> Column[str]:
+    return Column("organisation_id", Id, ForeignKey("organisation.id"), nullable=False)
+
+
+def _partial_index(
+    name: str, *columns: str | TextClause, where: str, sqlite_where: str = "", unique: bool = False
+) -> Index:
+    """An index of the rows that `where` says. SQLite wants it word for word as a statement says it."""
+    return Index(
+        name,
+        *columns,
+        unique=unique,
+        sqlite_where=text(sqlite_where or where),
+        postgresql_where=text(where),
+    )
+
+
+environment = Table(
+    "environment",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("catalogue", Text, nullable=False),
+    Column("catalogue_sha256", String(64), nullable=False),
+    Column("loaded_at", Moment, nullable=False),
+)
+
+organisation = Table(
+    "organisation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("environment_id", String(64), ForeignKey("environment.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("name_key", String(400), nullable=False, unique=True),
+    Column("plan", String(64)),
+    Column("seat_limit", Integer),
+    Column("seat_policy", String(16), nullable=False),
+    Column("resolution", String(16)),
+    Column("switches", Document, nullable=False),
+    Column("owner_id", Id),
+    Column("root_scope_id", Id, nullable=False),
+    Column("access_version", RowNumber, nullable=False),
+    Column("model_version", RowNumber, nullable=False),
+    Column("seated", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+scope = Table(
+    "scope",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("kind", String(64), nullable=False),
+    Column("name", String(400), nullable=False),
+    Column("host_id", String(400), nullable=False),
+    Column("parents", Document, nullable=False),
+    Column("removed_at", Moment),
+    Index("ix_scope_organisation_id", "organisation_id"),
+)
+
+role = Table(
+    "role",
+    metadata,
+    _organisation_id(),
+    Column("id", String(64), nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("permissions", Document, nullable=False),
+    Column("scope_kinds", Document, nullable=False),
+    Column("rank", Integer, nullable=False),
+    PrimaryKeyConstraint("organisation_id", "id"),
+)
+
+domain = Table(
+    "domain",
+    metadata,
+    _organisation_id(),
+    Column("domain", String(255), nullable=False),
+    Column("verified_at", Moment, nullable=False),
+    PrimaryKeyConstraint("organisation_id", "domain"),
+)
+
+directory = Table(
+    "directory",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("settings", Document, nullable=False),
+    Column("default_role", String(64)),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("interval_seconds", Integer),
+    Column("next_run_at", Moment),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Moment),
+    Column("fence", RowNumber, nullable=False, server_default="0"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("last_success_at", Moment),
+    UniqueConstraint("organisation_id", "name"),
+    _partial_index("ix_directory_due", "next_run_at", where="next_run_at IS NOT NULL"),
+)
+
+directory_user = Table(
+    "directory_user",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("organisation_id", Id, nullable=False),
+    Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
+    Column("external_id", String(400), nullable=False),
+    Column("member_id", Id, nullable=False),
+    Column("user_name", String(400), nullable=False),
+    Column("user_name_key", String(800), nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("given_name", Text, nullable=False),
+    Column("family_name", Text, nullable=False),
+    Column("mails", Document, nullable=False),
+    Column("mail_key", String(800), nullable=False),
+    Column("dn", Text, nullable=False),
+    Column("attributes", Document, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("pii_ref", Id, nullable=False),
+    Column("absent_runs", Integer, nullable=False, server_default="0"),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    UniqueConstraint("directory_id", "external_id"),
+    Index("ix_directory_user_member_id", "member_id"),
+    _partial_index(
+        "ix_directory_user_left",
+        "directory_id",
+        "updated_at",
+        where="deleted_at IS NULL AND NOT active",
+        sqlite_where="deleted_at IS NULL AND active = 0",
+    ),
+    _partial_index(
+        "ix_directory_user_user_name_key", "directory_id", "user_name_key", where="deleted_at IS NULL"
+    ),
+    _partial_index(
+        "ix_directory_user_mail_key",
+        "organisation_id",
+        "mail_key",
+        where="mail_key <> '' AND deleted_at IS NULL",
+    ),
+)
+
+directory_group = Table(
+    "directory_group",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("organisation_id", Id, nullable=False),
+    Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
+    Column("external_id", String(400), nullable=False),
+    Column("display_name", String(400), nullable=False),
+    Column("name_key", String(800), nullable=False),
+    Column("dn", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    UniqueConstraint("directory_id", "external_id"),
+    Index("ix_directory_group_name_key", "organisation_id", "name_key"),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("group_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),
+    PrimaryKeyConstraint("group_id", "user_id"),
+    Index("ix_membership_user_id", "user_id"),
+    sqlite_with_rowid=False,
+)
+
+subgroup = Table(
+    "subgroup",
+    metadata,
+    _organisation_id(),
+    Column("group_id", Id, nullable=False),
+    Column("subgroup_id", Id, nullable=False),
+    PrimaryKeyConstraint("group_id", "subgroup_id"),
+    Index("ix_subgroup_organisation_id", "organisation_id"),
+)
+
+member = Table(
+    "member",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("organisation_id", Id, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("mail", String(400), nullable=False),
+    Column("mail_key", String(800), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("seat", String(8), nullable=False),
+    Column("waiting_priority", Integer),
+    Column("waiting_rank", Integer),
+    Column("waiting_since", Moment),
+    Column("is_held", Boolean, nullable=False, server_default=text("false")),
+    Column("invited", Document),
+    Column("pii_ref", Id, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("deactivated_at", Moment),
+    Column("deleted_at", Moment),
+    Index("ix_member_organisation_id", "organisation_id", "id"),
+    _partial_index(
+        "ix_member_waiting",
+        "organisation_id",
+        "waiting_priority",
+        text("waiting_rank DESC"),
+        "waiting_since",
+        "id",
+        where="seat = 'waiting'",
+    ),
+    _partial_index("ix_member_held", "organisation_id", where="is_held", sqlite_where="is_held = 1"),
+    _partial_index("ix_member_mail_key", "organisation_id", "mail_key", where="mail_key <> ''"),
+)
+
+access_interval = Table(
+    "access_interval",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("organisation_id", Id, nullable=False),
+    Column("member_id", Id, nullable=False),
+    Column("role", String(64), nullable=False),
+    Column("scope_id", Id, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("rule_id", Id),
+    Column("rule_version", Integer, nullable=False),
+    Column("group_id", Id),
+    Column("override_id", Id),
+    Column("opened_at", Moment, nullable=False),
+    Column("opened_event", Id, nullable=False),
+    Column("closed_at", Moment),
+    Column("closed_event", Id),
+    _partial_index(
+        "uq_access_interval_open", "member_id", "role", "scope_id", where="closed_at IS NULL", unique=True
+    ),
+    _partial_index(
+        "ix_access_interval_role",
+        "organisation_id",
+        "role",
+        "scope_id",
+        "member_id",
+        where="closed_at IS NULL",
+    ),
+    _partial_index("ix_access_interval_closed", "member_id", where="closed_at IS NOT NULL"),
+    Index("ix_access_interval_opened_at", "organisation_id", "opened_at"),
+    sqlite_autoincrement=True,
+)
+
+rule = Table(
+    "rule",
+    metadata,
+    Column("id", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    _organisation_id(),
+    Column("priority", Integer, nullable=False),
+    Column("match_kind", String(16), nullable=False),
+    Column("group_id", Id),
+    Column("directory_id", Id),
+    Column("expression", Text),
+    Column("role", String(64), nullable=False),
+    Column("scope_id", Id),
+    Column("author", String(200), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("replaced_at", Moment),
+    PrimaryKeyConstraint("id", "version"),
+    _partial_index("ix_rule_current", "organisation_id", where="replaced_at IS NULL"),
+)
+
+override = Table(
+    "override",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("member_id", Id, nullable=False),
+    Column("grants", Document, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_event", Id, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    _partial_index("ix_override_member_id", "member_id", where="ended_at IS NULL", unique=True),
+    _partial_index("ix_override_ends_at", "ends_at", where="ended_at IS NULL"),
+)
+
+block = Table(
+    "block",
+    metadata,
+    Column("member_id", Id, nullable=False),
+    _organisation_id(),
+    Column("reason", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    PrimaryKeyConstraint("member_id"),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("mail", String(400), nullable=False),
+    Column("mail_key", String(800), nullable=False),
+    Column("role", String(64), nullable=False),
+    Column("scope_id", Id, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_event", Id, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("pii_ref", Id, nullable=False),
+    _partial_index("ix_invitation_ends_at", "ends_at", where="state = 'pending'"),
+)
+
+pending_member = Table(
+    "pending_member",
+    metadata,
+    Column("organisation_id", Id, nullable=False),
+    Column("member_id", Id, nullable=False),
+    Column("cause", Document, nullable=False),
+    PrimaryKeyConstraint("organisation_id", "member_id"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
+    Column("fence", RowNumber, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("started_event", Id),
+    Column("finished_at", Moment),
+    Column("counters", Document, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("plan_hash", String(64), nullable=False),
+    Column("source_hash", String(64), nullable=False),
+    Column("plan", Document),
+    Column("approved_by", String(200), nullable=False),
+    Index("ix_run_directory_id", "directory_id", "started_at"),
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("organisation_id", Id),
+    Column("event_id", Id, nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject_id", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_audit_event_event_id", "event_id", unique=True),
+    Index("ix_audit_event_organisation_id", "organisation_id", "id"),
+    Index("ix_audit_event_subject", "organisation_id", "subject_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+audit_pii = Table(
+    "audit_pii",
+    metadata,
+    Column("organisation_id", Id, nullable=False),
+    Column("ref", Id, primary_key=True),
+    Column("subject_id", Id, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("organisation_id", Id, nullable=False),
+    Column("topic", String(40), nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)

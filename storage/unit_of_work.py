@@ -1,0 +1,60 @@
+"""Transactions of one organisation: the one class that implements the whole of the ports `Reader` and `Writer`."""
+
+import contextlib
+from collections.abc import Iterator
+
+from directory.ids import OrganisationId
+from provisioning.ports import Reader, Writer
+from storage.access import AccessReader, AccessWriter
+from storage.configuration import ConfigurationReader, ConfigurationWriter
+from storage.engine import Database
+from storage.facts import FactsReader, FactsWriter
+from storage.log import LogReader, LogWriter
+from storage.members import MembersReader, MembersWriter
+from storage.organisation import OrganisationWriter
+from storage.overrides import OverridesReader, OverridesWriter
+from storage.runs import RunsReader, RunsWriter
+
+
+class StoreReader(
+    MembersReader, FactsReader, AccessReader, ConfigurationReader, OverridesReader, LogReader, RunsReader
+):
+    """Everything of one organisation, to be read."""
+
+
+class StoreWriter(
+    StoreReader,
+    OrganisationWriter,
+    MembersWriter,
+    FactsWriter,
+    AccessWriter,
+    ConfigurationWriter,
+    OverridesWriter,
+    LogWriter,
+    RunsWriter,
+):
+    """Everything of one organisation, to be changed."""
+
+
+class OrganisationUnitOfWork:
+    """Transactions of one organisation, a connection each. Not to be nested."""
+
+    def __init__(self, database: Database, organisation_id: OrganisationId) -> None:
+        self._database = database
+        self._organisation_id = organisation_id
+
+    @property
+    def organisation_id(self) -> OrganisationId:
+        return self._organisation_id
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Writer]:
+        """One command's transaction, the organisation locked. Left by an exception, it is rolled back whole."""
+        with self._database.write() as connection:
+            yield StoreWriter(self._database, connection, self._organisation_id, is_locking=True)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Reader]:
+        """A consistent view of the organisation."""
+        with self._database.read() as connection:
+            yield StoreReader(self._database, connection, self._organisation_id)

@@ -1,0 +1,79 @@
+"""What every store of one organisation stands on: a connection in a transaction, and the organisation's id.
+
+Statements are built when their module is loaded and bind the organisation as `organisation`; `View` gives it to
+each of them, so that none can be run for another.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import CursorResult, Executable, Insert, bindparam
+from sqlalchemy.engine import Connection
+
+from directory.ids import OrganisationId
+from storage.engine import Database
+from storage.types import Id
+
+Row = tuple[Any, ...]
+
+ORGANISATION = bindparam("organisation", type_=Id)
+"""The organisation that a statement is about."""
+
+_FETCH_ROWS = 2000
+
+
+def fetch_rows(connection: Connection, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:
+    """Run a query and give its rows as the driver does: moments and documents are not read yet.
+
+    SQLAlchemy's own rows cost several times as much, which a thousand members would feel.
+    """
+    result = connection.execute(statement, dict(parameters))
+    cursor: Any = result.cursor
+    rows: list[Row] = cursor.fetchall()
+    result.close()
+    return rows
+
+
+class View:
+    """One organisation in one transaction."""
+
+    def __init__(self, database: Database, connection: Connection, organisation_id: OrganisationId) -> None:
+        self._database = database
+        self._connection = connection
+        self._organisation_id = organisation_id
+
+    def _rows(self, statement: Executable, **parameters: object) -> list[Row]:
+        """Run a query of the organisation; `fetch_rows` says what its rows are like."""
+        return fetch_rows(self._connection, statement, {"organisation": self._organisation_id, **parameters})
+
+    def _pair_rows(self, statement: Executable, **parameters: object) -> list[tuple[Any, Any]]:
+        """Run a query of two columns."""
+        return self._rows(statement, **parameters)
+
+    def _row(self, statement: Executable, **parameters: object) -> Row | None:
+        """The first row, or None."""
+        return next(iter(self._rows(statement, **parameters)), None)
+
+    def _count(self, statement: Executable, **parameters: object) -> int:
+        """The number that a counting query gives."""
+        return int(self._rows(statement, **parameters)[0][0])
+
+    def _run(self, statement: Executable, **parameters: object) -> int:
+        """Run a statement that writes; how many rows it wrote."""
+        return max(self._execute(statement, parameters).rowcount, 0)
+
+    def _insert(self, statement: Insert, **values: object) -> None:
+        """Insert one row of the organisation."""
+        self._connection.execute(statement, {"organisation_id": self._organisation_id, **values})
+
+    def _stream(self, statement: Executable, **parameters: object) -> Iterator[Row]:
+        """Run a query and give its rows one by one, however many there are: never all in memory at once."""
+        parameters["organisation"] = self._organisation_id
+        result = self._connection.execute(statement, parameters, execution_options={"yield_per": _FETCH_ROWS})
+        with contextlib.closing(result):
+            for rows in result.partitions():
+                yield from rows
+
+    def _execute(self, statement: Executable, parameters: dict[str, object]) -> CursorResult[Any]:
+        return self._connection.execute(statement, {"organisation": self._organisation_id, **parameters})
