@@ -13,6 +13,7 @@ from typing import Protocol
 from directory.changes import PutRole, PutScope
 from directory.ids import (
     DirectoryId,
+    EnvironmentId,
     EventId,
     ExternalId,
     GroupId,
@@ -30,6 +31,7 @@ from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
 from provisioning.state import (
+    Claim,
     CloseInterval,
     EventRow,
     HeldInterval,
@@ -44,6 +46,7 @@ from provisioning.state import (
     RunRecord,
     StoredBlock,
     StoredDirectory,
+    StoredEnvironment,
     StoredGroup,
     StoredInvitation,
     StoredOverride,
@@ -346,6 +349,47 @@ class UnitOfWork(Protocol):
 
 CompileModel = Callable[[Reader], AccessModel]
 """Gives the access model of the organisation as it stands in the reader's view; callers may keep it by version."""
+
+
+class ServiceStore(Protocol):
+    """What belongs to the service and not to one organisation. Each call is a transaction of its own."""
+
+    def put_environment(
+        self, environment_id: EnvironmentId, catalogue: str, sha256: str, at: datetime
+    ) -> None: ...
+
+    def environment(self, environment_id: EnvironmentId) -> StoredEnvironment | None: ...
+
+    def environments(self) -> list[StoredEnvironment]: ...
+
+    def create_organisation(self, organisation: OrganisationState, at: datetime) -> None:
+        """The organisation and its root scope. The name must be free by `name_key`."""
+
+    def organisation(self, name_or_id: str) -> OrganisationState | None:
+        """By id, or else by name (`name_key`)."""
+
+    def organisations(self) -> list[OrganisationState]:
+        """By name."""
+
+    def claim_due(self, owner: str, at: datetime, lease_until: datetime, limit: int) -> list[Claim]:
+        """Take the directories that are longest due and that nobody holds; no other claim gets them meanwhile."""
+
+    def claim(
+        self, directory_id: DirectoryId, owner: str, at: datetime, lease_until: datetime
+    ) -> Claim | None:
+        """Take one directory, due or not; None while another's lease runs, or when there is no such directory."""
+
+    def release(self, claim: Claim) -> bool:
+        """End the lease, unless another has taken the directory meanwhile."""
+
+    def organisations_with_pending(self, limit: int) -> list[OrganisationId]:
+        """Organisations with members whose access must be worked out."""
+
+    def organisations_with_due(self, at: datetime, limit: int) -> list[OrganisationId]:
+        """Organisations with an override or an invitation that has run out."""
+
+    def row_counts(self) -> Mapping[str, int]:
+        """Rows of every table, by its name."""
 
 
 class EventSink(Protocol):

@@ -65,6 +65,25 @@ class OrganisationState:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEnvironment:
+    """An environment and the YAML text of its catalogue as it was loaded."""
+
+    environment_id: EnvironmentId
+    catalogue: str
+    sha256: str
+    loaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A directory that a worker has taken. Whatever it writes carries the fence."""
+
+    organisation_id: OrganisationId
+    directory_id: DirectoryId
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDirectory:
     """A directory's row. `settings` are the kind's own and hold no secret; `interval_seconds` None: by hand only."""
 
