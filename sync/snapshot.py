@@ -313,8 +313,10 @@ class Snapshot:
         self.protected.add(identity.external_id)
         # Groups that list the entry keep it.
         if item.dn and not self._index.holds(name):
-            add = self._index.add_group if identity.is_group else self._index.add_user
-            add(name, identity.external_id)
+            if identity.is_group:
+                self._index.add_group(name, identity.external_id)
+            else:
+                self._index.add_user(name, identity.external_id, identity.uids, identity.primary_group)
 
     def _report(self, line: int, dn: bytes, reason: str) -> None:
         self.counts.rejected += 1

@@ -59,10 +59,15 @@ class IgnoredEntry(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Who a rejected entry is, as far as can be told: `external_id` is None when nothing readable identifies it."""
+    """Who a rejected entry is, as far as can be told: `external_id` is None when nothing readable identifies it.
+
+    By `uids` and `primary_group` a user stays in the groups that hold him.
+    """
 
     external_id: ExternalId | None
     is_group: bool
+    uids: list[bytes]
+    primary_group: bytes | None
 
 
 DirectoryEntry = UserEntry | GroupEntry | ContainerEntry | IgnoredEntry

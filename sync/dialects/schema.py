@@ -143,10 +143,11 @@ class SchemaDialect:
         """Say whose attributes these are, perhaps not all of an entry; None when surely of no user and no group."""
         kind = self._kind(attributes)[0] if attributes.get("objectclass") else _USER
         if kind is _USER:
-            return Identity(external_id(attributes.get(self._id_attribute), self._read_id), is_group=False)
+            found = external_id(attributes.get(self._id_attribute), self._read_id)
+            return Identity(found, False, self._uids(attributes), self._schema.primary_group(attributes))
         if kind is _GROUP:
             found = external_id(attributes.get(self._group_id_attribute), self._read_group_id)
-            return Identity(found, is_group=True)
+            return Identity(found, True, [], None)
         return None
 
     def user_facts(self, user: UserEntry) -> UserFacts:
@@ -211,7 +212,7 @@ class SchemaDialect:
             activity,
             entry,
             [mail for name in self._names["mails"] for mail in attributes.get(name, ())],
-            attributes.get(schema.uid_attribute, []) if schema.uid_attribute else [],
+            self._uids(attributes),
             schema.primary_group(attributes),
         )
 
@@ -239,6 +240,10 @@ class SchemaDialect:
             attributes.get(schema.member_uid_attribute, []) if schema.member_uid_attribute else [],
             security_ids[0] if security_ids else None,
         )
+
+    def _uids(self, attributes: Attributes) -> list[bytes]:
+        name = self._schema.uid_attribute
+        return attributes.get(name, []) if name else []
 
     def _first(self, fact: str, attributes: Attributes) -> str:
         for name in self._names[fact]:
