@@ -28,6 +28,8 @@ _ADDRESS_FORMS = "sqlite:////path/to/usher.db or postgresql://user@host/database
 # A transaction that its thread forgot would hold back every sealer and vacuum of the whole cluster.
 _IDLE_IN_TRANSACTION_SECONDS = 300
 _CONNECT_SECONDS = 10
+# PostgreSQL's advisory locks are numbers; this one is "Usher" in ASCII.
+_MIGRATION_LOCK = 0x5573686572
 
 
 class CatalogueCache:
@@ -98,14 +100,26 @@ class Database:
         with self._translated(), turn, self._writing.connect() as connection, connection.begin():
             yield connection
 
+    @contextlib.contextmanager
+    def migrate(self) -> Iterator[Connection]:
+        """A transaction that may change tables. It waits, as long as it takes, for another that does the same."""
+        with self._translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                with self._turn(), _without_foreign_keys(connection):
+                    writing = connection.execution_options(is_writer=True)
+                    with writing.begin():
+                        yield writing
+            else:
+                with connection.begin():
+                    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                    yield connection
+
     def checkpoint(self) -> None:
         """Move what SQLite's write-ahead log holds into the file, as far as no reader is in the way."""
         if self.is_sqlite:
             with self._translated(), self.engine.connect() as connection:
-                # Past SQLAlchemy, which would begin a transaction; a checkpoint must stand outside of one.
-                cursor = connection.connection.cursor()
-                cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                cursor.close()
+                _execute_outside(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close every connection that lies idle."""
@@ -230,3 +244,20 @@ def _open_postgresql(address: URL, *, lock_seconds: float, pool_size: int) -> En
 
     event.listen(engine, "connect", connect)
     return engine
+
+
+@contextlib.contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """Let a table be made anew while others refer to it. Must stand outside of the transaction, says SQLite."""
+    _execute_outside(connection, "PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        _execute_outside(connection, "PRAGMA foreign_keys=ON")
+
+
+def _execute_outside(connection: Connection, statement: str) -> None:
+    """Past SQLAlchemy, which would begin a transaction."""
+    cursor = connection.connection.cursor()
+    cursor.execute(statement)
+    cursor.close()

@@ -77,7 +77,7 @@ _SELECT_MEMBERS = (
         _MEMBERS.seat,
         _MEMBERS.waiting_since,
         _MEMBERS.waiting_priority,
-        _MEMBERS.waiting_rank,
+        _MEMBERS.waiting_order,
         _MEMBERS.is_held,
         _MEMBERS.deleted_at,
         _MEMBERS.deactivated_at,
@@ -191,7 +191,7 @@ _IS_WAITING = _MEMBERS.seat == _WAITING
 _SELECT_WAITING = (
     select(_MEMBERS.id)
     .where(_MEMBER_OF_ORGANISATION, _IS_WAITING)
-    .order_by(_MEMBERS.waiting_priority, _MEMBERS.waiting_rank.desc(), _MEMBERS.waiting_since, _MEMBERS.id)
+    .order_by(_MEMBERS.waiting_priority, _MEMBERS.waiting_order, _MEMBERS.waiting_since, _MEMBERS.id)
     .limit(_LIMIT)
 )
 _SELECT_WAITING_BUT = _SELECT_WAITING.where(not_(in_set(_MEMBERS.id, "left_out")))
@@ -219,7 +219,7 @@ _UPDATE_MEMBERS = BulkUpdate(
     "is_active",
     "seat",
     "waiting_priority",
-    "waiting_rank",
+    "waiting_order",
     "waiting_since",
     "is_held",
     "deactivated_at",
@@ -290,7 +290,7 @@ class MembersReader(OrganisationReader):
                 Seat(row[5]),
                 read_optional_moment(row[6]),
                 row[7],
-                row[8],
+                None if row[8] is None else -row[8],
                 bool(row[9]),
                 row[10] is not None,
                 read_optional_moment(row[11]),
@@ -411,7 +411,7 @@ class MembersWriter(MembersReader):
                     new.is_active,
                     new.seat.value,
                     new.waiting_priority,
-                    new.waiting_rank,
+                    None if new.waiting_rank is None else -new.waiting_rank,
                     new.waiting_since,
                     new.is_held,
                     new.deactivated_at,

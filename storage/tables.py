@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -17,7 +18,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TextClause,
     UniqueConstraint,
     text,
 )
@@ -39,7 +39,7 @@ def _organisation_id() -> Column[str]:
 
 
 def _partial_index(
-    name: str, *columns: str | TextClause, where: str, sqlite_where: str = "", unique: bool = False
+    name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False
 ) -> Index:
     """An index of the rows that `where` says. SQLite wants it word for word as a statement says it."""
     return Index(
@@ -232,7 +232,8 @@ member = Table(
     Column("is_active", Boolean, nullable=False),
     Column("seat", String(8), nullable=False),
     Column("waiting_priority", Integer),
-    Column("waiting_rank", Integer),
+    # The role's rank negated, so that the waiting list is in ascending order and an index can give it.
+    Column("waiting_order", Integer),
     Column("waiting_since", Moment),
     Column("is_held", Boolean, nullable=False, server_default=text("false")),
     Column("invited", Document),
@@ -245,7 +246,7 @@ member = Table(
         "ix_member_waiting",
         "organisation_id",
         "waiting_priority",
-        text("waiting_rank DESC"),
+        "waiting_order",
         "waiting_since",
         "id",
         where="seat = 'waiting'",
@@ -257,7 +258,7 @@ member = Table(
 access_interval = Table(
     "access_interval",
     metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("id", RowNumber, Identity(), primary_key=True),
     Column("organisation_id", Id, nullable=False),
     Column("member_id", Id, nullable=False),
     Column("role", String(64), nullable=False),
@@ -384,7 +385,7 @@ run = Table(
 audit_event = Table(
     "audit_event",
     metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("id", RowNumber, Identity(), primary_key=True),
     Column("organisation_id", Id),
     Column("event_id", Id, nullable=False),
     Column("time", Moment, nullable=False),
@@ -410,7 +411,7 @@ audit_pii = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("id", RowNumber, Identity(), primary_key=True),
     Column("organisation_id", Id, nullable=False),
     Column("topic", String(40), nullable=False),
     Column("payload", Document, nullable=False),

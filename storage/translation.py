@@ -1,5 +1,6 @@
 """From what drivers raise to errors that say what to do. The one table of them."""
 
+import errno
 import sqlite3
 from collections.abc import Mapping
 
@@ -52,6 +53,14 @@ _SQLSTATES: Mapping[str, type[StorageError]] = {
     "XX": CorruptDatabaseError,
 }
 
+_ERRNOS: Mapping[int, type[StorageError]] = {
+    errno.EACCES: ReadOnlyDatabaseError,
+    errno.EPERM: ReadOnlyDatabaseError,
+    errno.EROFS: ReadOnlyDatabaseError,
+    errno.ENOSPC: DiskFullError,
+    errno.EDQUOT: DiskFullError,
+}
+
 _TEXTS: Mapping[type[StorageError], str] = {
     DatabaseLockedError: (
         "the database {where} is locked by somebody else: {why}; end what holds it open, then try again"
@@ -91,6 +100,12 @@ def translate_error(error: BaseException, where: str) -> StorageError | None:
     if kind is None:
         return None
     return kind(_TEXTS[kind].format(where=where, why=_first_line(original)))
+
+
+def translate_os_error(error: OSError, where: str) -> StorageError:
+    """Give the error for a file beside the database that the operating system refuses."""
+    kind = _ERRNOS.get(error.errno or 0, DatabaseUnavailableError)
+    return kind(_TEXTS[kind].format(where=where, why=error.strerror))
 
 
 def _kind_of_sqlstate(error: psycopg.Error) -> type[StorageError] | None:

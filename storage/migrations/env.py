@@ -1,0 +1,29 @@
+"""Runs migrations on the connection that `storage.migrate` gives, inside its transaction."""
+
+from alembic import context
+from sqlalchemy import Text
+
+from storage.tables import metadata
+
+connection = context.config.attributes["connection"]
+
+
+def include_object(_item: object, name: str | None, kind: str, is_reflected: bool, _other: object) -> bool:
+    """Leave out of comparisons what only PostgreSQL has: the transaction that wrote an event."""
+    return not (is_reflected and kind == "column" and name == "xid")
+
+
+if connection.dialect.name == "postgresql":
+    # SQLAlchemy warns of types that it has no name for.
+    connection.dialect.ischema_names = {**connection.dialect.ischema_names, "xid8": Text}
+
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    # SQLite changes a column by making the table anew.
+    render_as_batch=True,
+    compare_type=True,
+    include_object=include_object,
+)
+with context.begin_transaction():
+    context.run_migrations()
