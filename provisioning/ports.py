@@ -346,6 +346,9 @@ class UnitOfWork(Protocol):
 
     def read(self) -> AbstractContextManager[Reader]: ...
 
+    def refresh_statistics(self) -> None:
+        """Tell the database that its tables have grown; a long run does so each time it has doubled what it wrote."""
+
 
 CompileModel = Callable[[Reader], AccessModel]
 """Gives the access model of the organisation as it stands in the reader's view; callers may keep it by version."""

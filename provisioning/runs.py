@@ -145,11 +145,13 @@ class RunKeeper:
         )
         counters = Counter(record.counters)
         done, total = 0, len(plan.put_users) + len(plan.deactivate)
-        for changes in plan.batches(RUN_BATCH_SIZE):
+        for number, changes in enumerate(plan.batches(RUN_BATCH_SIZE), start=1):
             for applied in self._apply_batch(claim, replace(command, changes=changes), counters):
                 counters.update(applied.counters)
                 counters["events"] += len(applied.events)
             done = min(total, done + RUN_BATCH_SIZE)
+            if number & (number - 1) == 0 and number > 1:
+                self.unit_of_work.refresh_statistics()
             if progress is not None:
                 progress(done, total)
         final = self._give_seats(claim, command)

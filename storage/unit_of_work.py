@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
+from sqlalchemy import text
+
 from directory.ids import OrganisationId
 from provisioning.ports import Reader, Writer
 from storage.access import AccessReader, AccessWriter
@@ -14,6 +16,11 @@ from storage.members import MembersReader, MembersWriter
 from storage.organisation import OrganisationWriter
 from storage.overrides import OverridesReader, OverridesWriter
 from storage.runs import RunsReader, RunsWriter
+
+_ANALYSE = text(
+    "ANALYZE directory_user, directory_group, membership, member, access_interval, audit_event, audit_pii"
+)
+_OPTIMISE = text("PRAGMA optimize")
 
 
 class StoreReader(
@@ -58,3 +65,11 @@ class OrganisationUnitOfWork:
         """A consistent view of the organisation."""
         with self._database.read() as connection:
             yield StoreReader(self._database, connection, self._organisation_id)
+
+    def refresh_statistics(self) -> None:
+        """Let the planner see how far the tables have grown.
+
+        PostgreSQL keeps a statement's plan until statistics move; one made for empty tables reads them whole.
+        """
+        with self._database.write() as connection:
+            connection.execute(_OPTIMISE if self._database.is_sqlite else _ANALYSE)
