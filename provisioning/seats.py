@@ -39,13 +39,15 @@ def seat_limit(state: OrganisationState, catalogue: Catalogue) -> int | None:
     """The seats that the organisation may fill; None means unlimited.
 
     The organisation's own number stands before the plan's. Without any plan there is no limit (MK-13); a plan that
-    leaves the number open has been refused without one, when it was set (MT-14).
+    leaves the number open has been refused without one, when it was set (MT-14). A plan that the catalogue no longer
+    has gives no further seat.
     """
     if state.seat_limit is not None:
         return None if state.seat_limit == UNLIMITED else state.seat_limit
     if state.plan is None:
         return None
-    return catalogue.plans[state.plan].seats
+    plan = catalogue.plans.get(state.plan)
+    return plan.seats if plan is not None else 0
 
 
 def free_seats(limit: int | None, occupied: int) -> int | None:
