@@ -118,9 +118,10 @@ def compare_models(old: OrganisationModel, new: OrganisationModel) -> Affected:
 
 
 def _attribute_rules(model: OrganisationModel, directory_id: DirectoryId) -> set[tuple[Rule, bool]]:
-    """The directory's predicate rules, each with whether its scope stands."""
+    """The directory's predicate rules, each with whether it grants nothing now."""
+    dangling = {rule.rule_id for rule, _ in model.access.dangling}
     return {
-        (rule, rule.scope_id in model.scopes)
+        (rule, rule.rule_id in dangling)
         for rule in model.inputs.rules
         if isinstance(rule.match, AttributeMatch) and rule.match.directory_id == directory_id
     }
