@@ -108,8 +108,9 @@ def _read_checksum(folder: Path, name: str) -> bytes | None:
 def _open_within(folder: Path, name: str) -> int | None:
     """A descriptor of the regular file `name` in `folder`; None when there is none of this name."""
     try:
-        real = (folder / name).resolve(strict=True)
-        if not real.is_relative_to(folder.resolve(strict=True)):
+        # Not Path.resolve, which leaves its errors at links that lead in a circle.
+        real = Path(os.path.realpath(folder / name, strict=True))
+        if not real.is_relative_to(os.path.realpath(folder, strict=True)):
             message = f"'{name}' is a link that leads out of the configured folder; put the file itself there"
             raise ExportFileError(message, name=name)
         # The last part must not have become a link since, and a pipe must not keep the reader waiting.

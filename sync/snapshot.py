@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, assert_never
 from urllib.parse import unquote, urlsplit
 
 from directory.facts import Activity, GroupFacts, UserFacts, name_key
@@ -210,7 +210,7 @@ class Snapshot:
         if self._failure is not None:
             return Failed(self._failure)
         if not self.counts.seen:
-            return Failed("the file holds no entry")
+            return Failed("; ".join(self._gaps) or "the file holds no entry")
         if self.counts.rejected and not (self.counts.users or self.counts.groups):
             first = self.counts.rejections[0]
             return Failed(
@@ -252,6 +252,8 @@ class Snapshot:
             case ContainerEntry():
                 self.counts.containers += 1
                 self._index.add_ignored(name, "container")
+            case _:
+                assert_never(read)
         return None
 
     def _take_user(self, user: UserEntry, name: int) -> bool:
