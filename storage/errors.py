@@ -14,7 +14,7 @@ class UnknownOrganisationError(StorageError):
 
     def __init__(self, organisation_id: str) -> None:
         super().__init__(
-            f"there is no organisation {organisation_id!r}; list them with 'usher organisations'"
+            f"there is no organisation {organisation_id!r}; list them with 'usher organisation list'"
         )
         self.organisation_id = organisation_id
 
@@ -25,7 +25,9 @@ class UnknownEnvironmentError(StorageError):
     code = "unknown_environment"
 
     def __init__(self, environment_id: str) -> None:
-        super().__init__(f"there is no environment {environment_id!r}; load its catalogue first")
+        super().__init__(
+            f"there is no environment {environment_id!r}; load its catalogue with 'usher environment load' first"
+        )
         self.environment_id = environment_id
 
 

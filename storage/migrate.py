@@ -48,12 +48,12 @@ def check_version(database: Database) -> None:
         head = ScriptDirectory.from_config(config).get_current_head()
     if version is None:
         raise OutdatedDatabaseError(
-            f"the database {database.address} has no tables of Usher's yet; run 'usher upgrade' first"
+            f"the database {database.address} has no tables of Usher's yet; run 'usher db upgrade' first"
         )
     if version != head:
         raise OutdatedDatabaseError(
             f"the database {database.address} is of an older release (version {version}, this one needs {head}); "
-            "back it up, then run 'usher upgrade'"
+            "back it up, then run 'usher db upgrade'"
         )
 
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, Insert, bindparam
+from sqlalchemy import Executable, Insert, bindparam
 from sqlalchemy.engine import Connection
 
 from directory.ids import OrganisationId
@@ -61,7 +61,12 @@ class View:
 
     def _run(self, statement: Executable, **parameters: object) -> int:
         """Run a statement that writes; how many rows it wrote."""
-        return max(self._execute(statement, parameters).rowcount, 0)
+        parameters["organisation"] = self._organisation_id
+        # Of an INSERT SQLAlchemy would forget the number.
+        result = self._connection.execute(
+            statement, parameters, execution_options={"preserve_rowcount": True}
+        )
+        return result.rowcount
 
     def _insert(self, statement: Insert, **values: object) -> None:
         """Insert one row of the organisation."""
@@ -74,6 +79,3 @@ class View:
         with contextlib.closing(result):
             for rows in result.partitions():
                 yield from rows
-
-    def _execute(self, statement: Executable, parameters: dict[str, object]) -> CursorResult[Any]:
-        return self._connection.execute(statement, {"organisation": self._organisation_id, **parameters})

@@ -1,0 +1,1 @@
+"""Engine, statements, secrets and the other parts of storage: the mirror of `storage`."""
