@@ -211,11 +211,14 @@ class Snapshot:
             return Failed(self._failure)
         if not self.counts.seen:
             return Failed("; ".join(self._gaps) or "the file holds no entry")
-        if self.counts.rejected and not (self.counts.users or self.counts.groups):
-            first = self.counts.rejections[0]
-            return Failed(
-                f"no user and no group could be taken over; first, line {first.line}: {first.reason}"
-            )
+        if not (self.counts.users or self.counts.groups):
+            if self.counts.rejections:
+                line, _, reason = self.counts.rejections[0]
+                return Failed(f"no user and no group could be taken over; first, line {line}: {reason}")
+            if self.counts.ignored["other"]:
+                return Failed(
+                    f"no entry is a user or a group in the dialect '{self._dialect.name}'; check the dialect"
+                )
         return Partial("; ".join(self._gaps)) if self._gaps else Complete()
 
     def _take(self, item: LDIFEntry | RejectedEntry) -> UserEntry | None:

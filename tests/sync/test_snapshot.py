@@ -305,6 +305,18 @@ def test_an_export_without_ids_has_failed_and_says_what_to_export() -> None:
     assert "export this attribute as well" in outcome.reason
 
 
+def test_an_export_read_in_the_wrong_dialect_has_failed_and_says_so() -> None:
+    of_active_directory = "dn: CN=Ada,O=x\nobjectClass: user\ncn: Ada\n\n"
+
+    assert outcome_of(container() + of_active_directory) == Failed(
+        "no entry is a user or a group in the dialect 'openldap'; check the dialect"
+    )
+
+
+def test_an_export_of_containers_alone_is_a_complete_one_of_nobody() -> None:
+    assert outcome_of(container()) == Complete()
+
+
 def test_a_damaged_entry_of_no_concern_leaves_no_doubt() -> None:
     assert outcome_of(person(1) + "dn: cn=pc\nobjectClass: device\nno colon\n\n") == Complete()
 
