@@ -47,7 +47,7 @@ class InputError(ServiceError):
 
 
 class RefusedError(ServiceError):
-    """The rules say no. `code` is that of the refusal."""
+    """The rules say no. `code` is that of the refusal, `event_id` its event where one was written."""
 
     code = "refused"
 
@@ -73,12 +73,6 @@ class MissingKeyError(ServiceError):
     """The database holds values sealed by a key that is not there."""
 
     code = "missing_key"
-
-
-class ServiceRunningError(ServiceError):
-    """Another service runs on the same SQLite file."""
-
-    code = "service_running"
 
 
 class ServerStartError(ServiceError):

@@ -1,0 +1,94 @@
+"""Clear names for the ids that events and rules hold, looked up for many at once."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from audit.body import EventBody, ValueBody
+from audit.events import PII_PREFIX
+from directory.changes import AttributeMatch, GroupMatch, Match, NameMatch
+from directory.ids import GroupId, MemberId, ScopeId
+from mappings.scopes import ScopeGraph
+from provisioning.models import ModelCache
+from provisioning.ports import Reader
+from service.names import is_id
+
+_NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id")
+_PAIR = re.compile(r"(?P<role>[^@]+)@(?P<scope>[0-9a-f-]{36})")
+
+
+def scope_name(scopes: ScopeGraph, scope_id: ScopeId | None) -> str:
+    """A scope as tables show it: `kind/host id`, and `organisation` for the organisation itself."""
+    if scope_id is None:
+        return ""
+    node = scopes.get(scope_id)
+    if node is None:
+        return f"removed scope {scope_id}"
+    return node.kind if scope_id == scopes.root else f"{node.kind}/{node.host_id}"
+
+
+def match_label(match: Match, groups: Mapping[GroupId, str]) -> tuple[str, str]:
+    """Whom a rule matches, in the words of a rules file: the kind, and its text."""
+    match match:
+        case GroupMatch(group_id):
+            return "group", groups.get(group_id, f"deleted group {group_id}")
+        case NameMatch(_, pattern):
+            return "pattern", pattern
+        case AttributeMatch(_, text):
+            return "filter", text
+
+
+def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody]) -> dict[str, str]:
+    """Names by id and by reference for everything that the events speak of, as far as it still has one."""
+    ids = {text for body in bodies for text in _texts(body) if is_id(text)}
+    names: dict[str, str] = {}
+    state = reader.organisation()
+    model = models.get(reader, state)
+    for directory in reader.directories():
+        names[directory.directory_id] = f"directory '{directory.name}'"
+    for node in model.scopes.nodes():
+        names[node.scope_id] = f"'{node.name}'"
+    names[state.organisation_id] = f"'{state.name}'"
+    for group in reader.groups_by_id({GroupId(text) for text in ids}).values():
+        names[group.group_id] = f"group '{group.display_name}'"
+    for record in reader.member_records({MemberId(text) for text in ids}).values():
+        names[record.member_id] = record.display_name or record.mail or record.member_id
+    names.update(_personal_names(reader, bodies))
+    for body in bodies:
+        for text in _texts(body):
+            pair = _PAIR.fullmatch(text)
+            if pair is not None and pair["scope"] in names:
+                names[text] = f"{pair['role']} at {names[pair['scope']]}"
+    return names
+
+
+def _personal_names(reader: Reader, bodies: Iterable[EventBody]) -> Iterator[tuple[str, str]]:
+    subjects: dict[str, list[str]] = {}
+    for body in bodies:
+        for target in body.get("targets", ()):
+            if "pii" in target:
+                subjects.setdefault(target["pii"], []).append(target["id"])
+    found = reader.personal_data([reference.removeprefix(PII_PREFIX) for reference in subjects])
+    for reference, target_ids in subjects.items():
+        values = found.get(reference.removeprefix(PII_PREFIX), {})
+        name = next((values[part] for part in _NAME_PARTS if values.get(part)), "")
+        if name:
+            yield reference, name
+            for target_id in target_ids:
+                yield target_id, name
+
+
+def _texts(body: EventBody) -> Iterator[str]:
+    for target in body.get("targets", ()):
+        yield target["id"]
+    for change in body.get("changes", ()):
+        yield from _value_texts(change["before"])
+        yield from _value_texts(change["after"])
+    yield from (str(value) for value in body["cause"].values())
+    yield body["actor"]["id"]
+
+
+def _value_texts(value: ValueBody) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from value
