@@ -1,0 +1,121 @@
+"""Runs of pulled directories: claimed by lease and fence, read, planned, guarded, applied. Whoever asks for one
+comes through here: the ticker, and the operator at the command line.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from directory.ids import OrganisationId, RunId
+from provisioning.errors import StaleFenceError
+from provisioning.ports import Reader
+from provisioning.runs import LEASE, Claim, Progress
+from provisioning.state import Claim as Lease
+from provisioning.state import RunRecord, StoredDirectory
+from service.errors import DirectoryBusyError, NotFoundError
+from service.wiring import Wiring
+from sync.errors import SyncError
+from sync.run import PlannedRun, plan_directory
+from sync.snapshot import Rejection, SnapshotCounts
+
+PULLED_KINDS = frozenset({"ldif"})
+"""Kinds of directories that are read on a schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has ended, with what its reading met; None when the source could not be opened."""
+
+    record: RunRecord
+    counts: SnapshotCounts | None
+
+    @property
+    def rejections(self) -> Sequence[Rejection]:
+        return self.counts.rejections if self.counts is not None else ()
+
+
+def worker_name() -> str:
+    """Who holds a lease, for people who look at it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def claim_due(wiring: Wiring, *, limit: int) -> list[Lease]:
+    """Take the directories that are due, the longest due first."""
+    now = wiring.clock()
+    return wiring.store.claim_due(worker_name(), now, now + LEASE, limit)
+
+
+def claim_directory(wiring: Wiring, directory: StoredDirectory) -> Lease:
+    """Take one directory, due or not. Raises DirectoryBusyError while another run has it."""
+    now = wiring.clock()
+    lease = wiring.store.claim(directory.directory_id, worker_name(), now, now + LEASE)
+    if lease is None:
+        raise DirectoryBusyError(
+            f"directory '{directory.name}' is being read by another run; wait for its end ('usher sync history')"
+        )
+    return lease
+
+
+def run_claimed(
+    wiring: Wiring,
+    lease: Lease,
+    *,
+    approval: str = "",
+    approved_by: str = "",
+    progress: Progress | None = None,
+) -> Run:
+    """Run the directory that is held. However it ends, the lease is given back.
+
+    Raises: StaleFenceError when another run has taken the directory over.
+    """
+    keeper = wiring.run_keeper(lease.organisation_id)
+    try:
+        with keeper.unit_of_work.read() as reader:
+            directory = _held_directory(reader, lease)
+        claim = Claim(
+            run_id=RunId(wiring.mint.id()),
+            directory=directory,
+            fence=lease.fence,
+            started_at=wiring.clock(),
+            approval=approval,
+            approved_by=approved_by,
+        )
+        try:
+            planned = plan_directory(
+                directory,
+                unit_of_work=keeper.unit_of_work,
+                exports=wiring.settings.exports,
+                now=wiring.clock(),
+            )
+        except SyncError as error:
+            return Run(keeper.fail(claim, str(error)), None)
+        record = keeper.submit(claim, planned.plan, planned.reading, progress=progress)
+        return Run(record, planned.counts)
+    except StaleFenceError:
+        raise
+    except BaseException:
+        # The run's end could not be written; without this nobody could try again before the lease ends.
+        wiring.store.release(lease)
+        raise
+
+
+def plan_now(wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory) -> PlannedRun:
+    """What a run would do now; nothing is stored. Raises SyncError when the source cannot be read."""
+    return plan_directory(
+        directory,
+        unit_of_work=wiring.unit_of_work(organisation_id),
+        exports=wiring.settings.exports,
+        now=wiring.clock(),
+    )
+
+
+def _held_directory(reader: Reader, lease: Lease) -> StoredDirectory:
+    for directory in reader.directories():
+        if directory.directory_id == lease.directory_id:
+            if directory.kind not in PULLED_KINDS:
+                raise NotFoundError(
+                    f"directory '{directory.name}' is of kind {directory.kind} and is not read"
+                )
+            return directory
+    raise NotFoundError(f"there is no directory '{lease.directory_id}'")
