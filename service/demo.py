@@ -1,0 +1,253 @@
+"""Two sample organisations, made on the first start and left as they are on every later one."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from audit.actors import AdminActor
+from directory.changes import PutDirectory
+from directory.ids import DirectoryId, EnvironmentId
+from provisioning.ports import Reader
+from provisioning.queries import seat_report
+from provisioning.state import OrganisationState, StoredDirectory
+from service.administration import Administration
+from service.directories import LDIFDirectory, ldif_settings
+from service.environments import load_environment
+from service.errors import FileAccessError
+from service.files import shipped_catalogue
+from service.organisations import NewOrganisation, create_organisation
+from service.rule_files import compare_rules, parse_rules, resolve_rules
+from service.runs import claim_directory, run_claimed
+from service.scope_files import parse_scopes, plan_scopes
+from service.wiring import Wiring
+
+INTERVAL_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOrganisation:
+    """A sample organisation. `questions` are asked of it in what is printed: member, permission, scope."""
+
+    environment: str
+    name: str
+    owner_name: str
+    owner_mail: str
+    domain: str
+    plan: str
+    seat_limit: int | None
+    dialect: str
+    bases: tuple[str, str]
+    questions: tuple[tuple[str, str, str], ...]
+
+    @property
+    def file(self) -> str:
+        """The export's name in the folder of exports."""
+        return f"{self.environment}.ldif"
+
+
+DEMO = (
+    DemoOrganisation(
+        environment="minut",
+        name="Kusthem",
+        owner_name="Maja Lindqvist",
+        owner_mail="maja.lindqvist@kusthem.example",
+        domain="kusthem.example",
+        plan="Pro",
+        seat_limit=None,
+        dialect="openldap",
+        bases=("ou=people,dc=kusthem,dc=example", "ou=groups,dc=kusthem,dc=example"),
+        questions=(
+            ("oskar.holm", "security_alarm.manage", "unit/gbg-linne-401"),
+            ("oskar.holm", "sensor_data.view", "unit/gbg-linne-401"),
+        ),
+    ),
+    DemoOrganisation(
+        environment="minikai",
+        name="Banksia Community Care",
+        owner_name="Helen Papadopoulos",
+        owner_mail="helen.papadopoulos@banksia.example",
+        domain="banksia.example",
+        plan="Custom",
+        seat_limit=40,
+        dialect="active_directory",
+        bases=("OU=Staff,DC=banksia,DC=example", "OU=Groups,DC=banksia,DC=example"),
+        questions=(
+            ("abigail.stone@banksia.example", "minis.chat", "mini/mini-3101"),
+            ("abigail.stone@banksia.example", "records.add", "mini/mini-3101"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDemo:
+    """A sample organisation that stands. `is_new`: this start made it. `export` is the file to edit."""
+
+    demo: DemoOrganisation
+    is_new: bool
+    users: int
+    groups: int
+    seated: int
+    seat_limit: int | None
+    waiting: int
+    export: Path
+
+
+def prepare_demo(wiring: Wiring, actor: AdminActor, *, tell: Callable[[str], None]) -> list[PreparedDemo]:
+    """Make what is missing of the sample organisations. `tell` gets a line for each thing that was made."""
+    return [_prepare(demo, wiring, actor, tell) for demo in DEMO]
+
+
+def _prepare(
+    demo: DemoOrganisation, wiring: Wiring, actor: AdminActor, tell: Callable[[str], None]
+) -> PreparedDemo:
+    state = wiring.store.organisation(demo.name)
+    is_new = state is None or state.owner_id is None
+    if is_new:
+        state = _create(demo, wiring, actor)
+        tell(f"created organisation '{demo.name}' in environment {demo.environment}, plan {demo.plan}")
+    assert state is not None  # noqa: S101 - created above when it was not there
+    administration = Administration(wiring, state.organisation_id, actor)
+    _import_scopes(demo, administration, tell)
+    export = _copy_export(demo, wiring.settings.exports, tell)
+    directory = _add_directory(demo, administration)
+    if directory.last_success_at is None:
+        run = run_claimed(wiring, claim_directory(wiring, directory))
+        counters = run.record.counters
+        tell(f"read {export}: {counters.get('users_seen', 0)} users, {counters.get('groups_seen', 0)} groups")
+    _apply_rules(demo, administration, tell)
+    with administration.read() as reader:
+        return _summarise(demo, reader, directory.directory_id, export, is_new=is_new)
+
+
+def _text(demo: DemoOrganisation, name: str) -> str:
+    return files("service").joinpath("demo_data", demo.environment, name).read_text(encoding="utf-8")
+
+
+def _create(demo: DemoOrganisation, wiring: Wiring, actor: AdminActor) -> OrganisationState:
+    environment_id = EnvironmentId(demo.environment)
+    if wiring.store.environment(environment_id) is None:
+        text = shipped_catalogue(demo.environment) or ""
+        load_environment(text, source=f"{demo.environment}.yaml", wiring=wiring, actor=actor)
+    return create_organisation(
+        NewOrganisation(
+            name=demo.name,
+            environment_id=environment_id,
+            owner_mail=demo.owner_mail,
+            owner_name=demo.owner_name,
+            plan=demo.plan,
+            seat_limit=demo.seat_limit,
+            domains=(demo.domain,),
+        ),
+        wiring=wiring,
+        actor=actor,
+    )
+
+
+def _import_scopes(
+    demo: DemoOrganisation, administration: Administration, tell: Callable[[str], None]
+) -> None:
+    """Only into an organisation that has none: what somebody has changed since stays changed."""
+    with administration.read() as reader:
+        scopes = administration.wiring.models.get(reader, reader.organisation()).scopes
+    if len(scopes) == 1:
+        texts = parse_scopes(_text(demo, "scopes.yaml"), source="scopes.yaml")
+        puts = plan_scopes(texts, scopes, administration.wiring.mint)
+        administration.apply(puts)
+        tell(f"imported {len(puts)} scopes")
+
+
+def _copy_export(demo: DemoOrganisation, folder: Path, tell: Callable[[str], None]) -> Path:
+    export = folder / demo.file
+    if not export.exists():
+        try:
+            export.write_text(_text(demo, "directory.ldif"), encoding="utf-8")
+        except OSError as err:
+            raise FileAccessError(
+                f"'{export}' cannot be written ({err.strerror}); give this user the right to, or set USHER_EXPORTS"
+            ) from err
+        tell(f"wrote {export}")
+    return export
+
+
+def _add_directory(demo: DemoOrganisation, administration: Administration) -> StoredDirectory:
+    with administration.read() as reader:
+        directories = reader.directories()
+    if directories:
+        return directories[0]
+    wiring = administration.wiring
+    user_base, group_base = demo.bases
+    settings = ldif_settings(
+        LDIFDirectory(
+            file=demo.file,
+            dialect=demo.dialect,
+            interval_seconds=INTERVAL_SECONDS,
+            user_bases=(user_base,),
+            group_bases=(group_base,),
+        ),
+        now=wiring.clock(),
+    )
+    directory_id = DirectoryId(wiring.mint.id())
+    administration.apply([PutDirectory(directory_id, "ldif", demo.environment, settings)])
+    with administration.read() as reader:
+        return next(known for known in reader.directories() if known.directory_id == directory_id)
+
+
+def _apply_rules(demo: DemoOrganisation, administration: Administration, tell: Callable[[str], None]) -> None:
+    wiring = administration.wiring
+    with administration.read() as reader:
+        model = wiring.models.get(reader, reader.organisation())
+        if model.inputs.rules:
+            return
+        texts = parse_rules(_text(demo, "rules.yaml"), source="rules.yaml")
+        wanted = resolve_rules(texts, reader, model, source="rules.yaml")
+    changes = compare_rules((), wanted, wiring.mint).changes
+    applied = administration.apply(changes)
+    tell(f"applied {len(changes)} mapping rules: {applied.counters.get('grants_opened', 0)} grants given")
+
+
+def _summarise(
+    demo: DemoOrganisation, reader: Reader, directory_id: DirectoryId, export: Path, *, is_new: bool
+) -> PreparedDemo:
+    counts = reader.counts(directory_id)
+    report = seat_report(reader, shown=0)
+    return PreparedDemo(
+        demo=demo,
+        is_new=is_new,
+        users=counts["users"],
+        groups=counts["groups"],
+        seated=report.occupied,
+        seat_limit=report.limit,
+        waiting=report.waiting_count,
+        export=export,
+    )
+
+
+def next_steps(prepared: Sequence[PreparedDemo], command: str) -> list[str]:
+    """Commands to copy, with a word about each. `command` is how this shell calls usher."""
+    first, second = prepared[0], prepared[1]
+    organisation, other = (shlex.quote(demo.demo.name.split()[0]) for demo in (first, second))
+    yes, no = ([shlex.quote(word) for word in question] for question in first.demo.questions)
+    return [
+        f"{command} seats -o {organisation}",
+        f"{command} member list -o {organisation}",
+        f"{command} decide {' '.join(yes)} -o {organisation}",
+        f"{command} explain {' '.join(yes)} -o {organisation}",
+        f"{command} explain {' '.join(no)} -o {organisation}",
+        f"{command} explain {' '.join(map(shlex.quote, second.demo.questions[0]))} -o {other}",
+        f"{command} rules list -o {organisation}",
+        f"{command} environment show {first.demo.environment}",
+        f"{command} audit list -o {organisation} --limit 20",
+        f"{command} doctor",
+    ]
+
+
+def command_name(argv0: str, folder: Path) -> str:
+    """How to call usher from this folder: as it was called, when that is a path; else by its bare name."""
+    if os.sep not in argv0:
+        return "usher"
+    path = Path(argv0)
+    return str(path.relative_to(folder)) if path.is_absolute() and path.is_relative_to(folder) else argv0

@@ -1,0 +1,194 @@
+"""Looks at a running or resting service and says what is well, what to watch and what to mend. Changes nothing."""
+
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from provisioning.ports import Reader
+from provisioning.queries import seat_report
+from provisioning.state import OrganisationState, Seat, StoredDirectory
+from service.errors import ServiceError
+from service.opening import open_database_as_is
+from service.runs import PULLED_KINDS
+from service.settings import Settings
+from service.wiring import Wiring
+from storage.errors import StorageError
+
+_LEAST_FREE_BYTES = 200 * 1024 * 1024
+_LEAST_FREE_PERCENT = 5
+_AT_ONCE = 1000
+_MISSED_INTERVALS = 4
+_SLACK = timedelta(minutes=2)
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `remedy` says what to do about it."""
+
+    level: Level
+    about: str
+    text: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that can be looked at; a database that does not open ends it early."""
+    findings = [
+        Finding(Level.OK, "settings", "every USHER_* variable is known and fits"),
+        *_examine_disk(settings),
+    ]
+    findings.extend(_examine_key(settings))
+    try:
+        wiring = open_database_as_is(settings)
+    except (StorageError, ServiceError) as error:
+        return [*findings, Finding(Level.FAIL, "database", str(error))]
+    with wiring:
+        findings.append(Finding(Level.OK, "database", f"{wiring.database.address} is up to date"))
+        for organisation in wiring.store.organisations():
+            findings.extend(_examine_organisation(wiring, organisation))
+    return findings
+
+
+def _examine_disk(settings: Settings) -> Iterator[Finding]:
+    folder = next(
+        (path for path in (settings.data, *settings.data.absolute().parents) if path.exists()), None
+    )
+    if folder is None:
+        return
+    usage = shutil.disk_usage(folder)
+    free = f"{usage.free // 1024 // 1024} MiB are free where the data lies"
+    if usage.free < _LEAST_FREE_BYTES or usage.free * 100 < usage.total * _LEAST_FREE_PERCENT:
+        yield Finding(Level.WARN, "disk", free, "free some space, or move USHER_DATA")
+    else:
+        yield Finding(Level.OK, "disk", free)
+
+
+def _examine_key(settings: Settings) -> Iterator[Finding]:
+    if settings.secret_key:
+        yield Finding(Level.OK, "key", "the key ring comes from the settings")
+        return
+    path = settings.key_file
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        yield Finding(
+            Level.WARN,
+            "key",
+            f"there is no key at {path}",
+            "the first start makes one; after that, restore it",
+        )
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding(Level.FAIL, "key", f"others may read {path} (mode {mode:03o})", f"chmod 600 {path}")
+    else:
+        yield Finding(Level.OK, "key", f"only its owner may read {path}; keep a copy of it with your backups")
+
+
+def _examine_organisation(wiring: Wiring, organisation: OrganisationState) -> Iterator[Finding]:
+    about = f"organisation '{organisation.name}'"
+    if organisation.owner_id is None:
+        yield Finding(
+            Level.FAIL,
+            about,
+            "has no owner: its creation was cut off",
+            "run the same 'usher organisation create' again",
+        )
+    with wiring.unit_of_work(organisation.organisation_id).read() as reader:
+        yield from _examine_seats(reader, about)
+        held = reader.held_members()
+        directories = reader.directories()
+        runs = {directory.directory_id: reader.runs(directory.directory_id, 1) for directory in directories}
+    if held:
+        yield Finding(
+            Level.WARN,
+            about,
+            f"{len(held)} changes are held: they would take the last Admin away",
+            "make another Admin",
+        )
+    for directory in directories:
+        last = runs[directory.directory_id]
+        yield _examine_directory(
+            wiring, about, directory, last[0].state if last else "", last[0].reason if last else ""
+        )
+    pending = organisation.organisation_id in wiring.store.organisations_with_pending(_AT_ONCE)
+    if pending:
+        yield Finding(
+            Level.WARN,
+            about,
+            "people wait for their access to be worked out",
+            "a running service does it within 30 s",
+        )
+
+
+def _examine_seats(reader: Reader, about: str) -> Iterator[Finding]:
+    """The counters of the organisation's row against the rows that they count."""
+    state = reader.organisation()
+    seated, after = 0, None
+    while ids := reader.member_ids(after, _AT_ONCE):
+        after = ids[-1]
+        seated += sum(1 for record in reader.member_records(ids).values() if record.seat is Seat.SEATED)
+    report = seat_report(reader, shown=0)
+    if seated != state.seated:
+        yield Finding(
+            Level.FAIL,
+            about,
+            f"the row counts {state.seated} seats, but {seated} people hold one",
+            "report this; no seat is given wrongly while the row counts more",
+        )
+    elif report.over:
+        yield Finding(
+            Level.WARN,
+            about,
+            f"{report.occupied} seats are used, {report.over} more than the plan has",
+            "change the plan",
+        )
+    else:
+        limit = "unlimited" if report.limit is None else report.limit
+        waiting = f", {report.waiting_count} wait" if report.waiting_count else ""
+        yield Finding(
+            Level.OK, about, f"{report.occupied} of {limit} seats used{waiting}; counted again and right"
+        )
+
+
+def _examine_directory(
+    wiring: Wiring, about: str, directory: StoredDirectory, state: str, reason: str
+) -> Finding:
+    where = f"{about}, directory '{directory.name}'"
+    if state == "blocked":
+        return Finding(
+            Level.WARN, where, f"the guard holds a plan: {reason}", "look at it with 'usher directory status'"
+        )
+    if state == "failed":
+        return Finding(
+            Level.FAIL, where, f"the last reading failed: {reason}", "mend the source; it is tried again"
+        )
+    if directory.kind not in PULLED_KINDS or directory.interval_seconds is None:
+        return Finding(Level.OK, where, "is read by hand only")
+    if directory.last_success_at is None:
+        return Finding(Level.WARN, where, "has never been read", "run 'usher sync run', or start the service")
+    age = wiring.clock() - directory.last_success_at
+    if age > _MISSED_INTERVALS * timedelta(seconds=directory.interval_seconds) + _SLACK:
+        return Finding(
+            Level.WARN, where, f"was last read {_told(age)} ago", "is the service running? ('usher serve')"
+        )
+    return Finding(Level.OK, where, f"was last read {_told(age)} ago")
+
+
+def _told(age: timedelta) -> str:
+    seconds = int(age.total_seconds())
+    return (
+        f"{seconds} s"
+        if seconds < 120
+        else f"{seconds // 60} min"
+        if seconds < 7200
+        else f"{seconds // 3600} h"
+    )

@@ -1,0 +1,98 @@
+"""What the service does by itself: each job is a plain function that ends quickly, may be run again, and decides
+nothing that `apply_changes` does not decide.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from audit.actors import SystemActor
+from directory.changes import Change, DeleteUser, EndInvitation, EndOverride
+from directory.ids import OrganisationId
+from provisioning.apply import drain_pending
+from service.administration import Administration
+from service.errors import RefusedError
+from service.runs import PULLED_KINDS
+from service.wiring import Wiring
+
+_ORGANISATIONS_AT_ONCE = 100
+_AT_ONCE = 500
+
+_log = structlog.get_logger("usher.jobs")
+
+
+def end_what_is_due(wiring: Wiring) -> int:
+    """End overrides and invitations whose time is up; how many ended.
+
+    Each is a command of its own: one that is refused must not keep the others from ending.
+    """
+    now = wiring.clock()
+    ended = 0
+    for organisation_id in wiring.store.organisations_with_due(now, _ORGANISATIONS_AT_ONCE):
+        administration = _as_system(wiring, organisation_id, "scheduler")
+        with administration.read() as reader:
+            overrides = reader.overrides_due(now, _AT_ONCE)
+            invitations = reader.invitations_due(now, _AT_ONCE)
+        ended += _apply_each(
+            administration, (EndOverride(override.override_id, expired=True) for override in overrides)
+        )
+        ended += _apply_each(
+            administration,
+            (EndInvitation(invitation.invitation_id, expired=True) for invitation in invitations),
+        )
+    return ended
+
+
+def _apply_each(administration: Administration, changes: Iterable[Change]) -> int:
+    done = 0
+    for change in changes:
+        try:
+            administration.apply([change])
+        except RefusedError as error:
+            _log.warning(
+                "refused", organisation=administration.organisation_id, change=repr(change), reason=str(error)
+            )
+        else:
+            done += 1
+    return done
+
+
+def drain(wiring: Wiring) -> int:
+    """Work out the access of everybody whom a crash has left queued; how many organisations had some."""
+    organisations = wiring.store.organisations_with_pending(_ORGANISATIONS_AT_ONCE)
+    for organisation_id in organisations:
+        administration = _as_system(wiring, organisation_id, "scheduler")
+        drain_pending(
+            administration.command(()),
+            unit_of_work=administration.unit_of_work,
+            clock=wiring.clock,
+            mint=wiring.mint,
+            models=wiring.models,
+        )
+    return len(organisations)
+
+
+def delete_after_retention(wiring: Wiring) -> int:
+    """Delete directory users who have been absent for longer than the retention; how many."""
+    before = wiring.clock() - wiring.settings.retention
+    deleted = 0
+    for state in wiring.store.organisations():
+        administration = _as_system(wiring, state.organisation_id, "retention", kind="retention")
+        with administration.read() as reader:
+            directories = [known for known in reader.directories() if known.kind in PULLED_KINDS]
+        for directory in directories:
+            while True:
+                with administration.read() as reader:
+                    users = reader.users_to_delete(directory.directory_id, before, _AT_ONCE)
+                if not users:
+                    break
+                changes = [DeleteUser(external_id) for external_id in users]
+                administration.apply(changes, directory_id=directory.directory_id)
+                deleted += len(users)
+    return deleted
+
+
+def _as_system(
+    wiring: Wiring, organisation_id: OrganisationId, component: str, *, kind: str = "system"
+) -> Administration:
+    return Administration(wiring, organisation_id, SystemActor(component), kind)

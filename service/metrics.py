@@ -1,0 +1,96 @@
+"""Figures for Prometheus: requests as they come, the state of organisations when it is asked for."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from provisioning.queries import seat_report
+from provisioning.state import UNLIMITED, OrganisationState
+from service.wiring import Wiring
+
+
+class Metrics:
+    """What this process counts. One registry for each application, so that two in a process stay apart."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "usher_http_requests",
+            "Requests answered.",
+            ["method", "endpoint", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "usher_http_request_seconds", "Time to answer a request.", ["endpoint"], registry=self.registry
+        )
+        self.runs = Counter(
+            "usher_runs", "Directory runs that ended in this process.", ["state"], registry=self.registry
+        )
+        self.events = Counter(
+            "usher_run_events", "Audit events written by runs of this process.", registry=self.registry
+        )
+        self.job_failures = Counter(
+            "usher_job_failures", "Scheduled jobs that ended by an error.", ["job"], registry=self.registry
+        )
+
+
+class OrganisationFigures(Collector):
+    """Reads the figures of every organisation when it is asked, from the database that all processes share."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    def collect(self) -> Iterator[Metric]:
+        wiring = self._wiring
+        now = wiring.clock()
+        organisations = wiring.store.organisations()
+        yield from self._seats(organisations)
+        yield from self._directories(organisations, now)
+        counts = wiring.store.row_counts()
+        pending = GaugeMetricFamily("usher_pending_members", "Members whose access must be worked out.")
+        pending.add_metric([], counts["pending_member"])
+        yield pending
+        events = CounterMetricFamily("usher_audit_events", "Audit events in the database.")
+        events.add_metric([], counts["audit_event"])
+        yield events
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing beforehand: it would read the database while the application is being put together."""
+        return ()
+
+    def _seats(self, organisations: list[OrganisationState]) -> Iterator[Metric]:
+        occupied = GaugeMetricFamily(
+            "usher_seats_occupied", "Seats held or reserved.", labels=["organisation"]
+        )
+        limit = GaugeMetricFamily(
+            "usher_seats_limit", "Seats of the plan; -1 is unlimited.", labels=["organisation"]
+        )
+        waiting = GaugeMetricFamily(
+            "usher_seats_waiting", "People on the waiting list.", labels=["organisation"]
+        )
+        for state in organisations:
+            with self._wiring.unit_of_work(state.organisation_id).read() as reader:
+                report = seat_report(reader, shown=0)
+            occupied.add_metric([state.name], report.occupied)
+            limit.add_metric([state.name], UNLIMITED if report.limit is None else report.limit)
+            waiting.add_metric([state.name], report.waiting_count)
+        yield from (occupied, limit, waiting)
+
+    def _directories(self, organisations: list[OrganisationState], now: datetime) -> Iterator[Metric]:
+        labels = ["organisation", "directory"]
+        age = GaugeMetricFamily(
+            "usher_directory_last_success_seconds", "Seconds since the last success.", labels=labels
+        )
+        failures = GaugeMetricFamily("usher_directory_failures", "Failures in a row.", labels=labels)
+        for state in organisations:
+            with self._wiring.unit_of_work(state.organisation_id).read() as reader:
+                directories = reader.directories()
+            for directory in directories:
+                names = [state.name, directory.name]
+                failures.add_metric(names, directory.failures)
+                if directory.last_success_at is not None:
+                    age.add_metric(names, (now - directory.last_success_at).total_seconds())
+        yield from (age, failures)
