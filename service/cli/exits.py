@@ -12,7 +12,6 @@ from service.errors import (
     MissingKeyError,
     ServerStartError,
     ServiceError,
-    ServiceRunningError,
     SettingsError,
 )
 from storage.errors import (
@@ -48,7 +47,6 @@ _EXITS: Final[Mapping[type[BaseException], int]] = {
     SettingsError: USAGE,
     FileAccessError: OUTSIDE,
     MissingKeyError: OUTSIDE,
-    ServiceRunningError: OUTSIDE,
     ServerStartError: OUTSIDE,
     StorageError: OUTSIDE,
     UnknownOrganisationError: REFUSED,

@@ -1,16 +1,24 @@
 """What all commands share: where they print, what they act on, and how an error ends them."""
 
+import getpass
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from audit.actors import AdminActor
+from service.administration import Administration
 from service.cli import exits
 from service.cli.output import Output, clean, render_json, standard_output
+from service.names import find_organisation
+from service.opening import open_database_as_is
 from service.settings import Settings, load_settings
+from service.wiring import Wiring
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _INTERRUPTED = 130
 
@@ -21,6 +29,8 @@ class Invocation:
     def __init__(self, environ: Mapping[str, str], *, is_json: bool = False) -> None:
         self.environ = environ
         self.is_json = is_json
+        self.organisation_name = ""
+        self._wiring: Wiring | None = None
 
     @property
     def output(self) -> Output:
@@ -29,6 +39,55 @@ class Invocation:
     @cached_property
     def settings(self) -> Settings:
         return load_settings(self.environ)
+
+    @property
+    def wiring(self) -> Wiring:
+        """The database, which must be set up already."""
+        if self._wiring is None:
+            self._wiring = open_database_as_is(self.settings)
+        return self._wiring
+
+    @cached_property
+    def actor(self) -> AdminActor:
+        """Whoever is at the command line has the operator's rights, and is named in every event."""
+        return AdminActor(admin_id=f"operator:{_system_user()}", is_operator=True)
+
+    @cached_property
+    def administration(self) -> Administration:
+        """The organisation that the command is about."""
+        name = self.organisation_name or self.settings.organisation
+        organisation = find_organisation(self.wiring.store, name)
+        return Administration(self.wiring, organisation.organisation_id, self.actor)
+
+    def close(self) -> None:
+        if self._wiring is not None:
+            self._wiring.close()
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return str(os.getuid())
+
+
+def _choose_organisation(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+    context.ensure_object(Invocation).organisation_name = value
+
+
+def organisation_option(command: F) -> F:
+    """`-o`, for every command that is about one organisation."""
+    option = click.option(
+        "-o",
+        "--organisation",
+        metavar="NAME",
+        default="",
+        expose_value=False,
+        callback=_choose_organisation,
+        help="The organisation, by name, beginning of its name, or id. Needed where there are several.",
+    )
+    return option(command)
 
 
 def _want_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -115,6 +174,8 @@ class RootGroup(UsherGroup):
         except exits.EXPECTED as error:
             _tell(call, exits.error_text(error), exits.error_document(error))
             return exits.exit_code(error)
+        finally:
+            call.close()
 
 
 def _end_of_options(given: list[str]) -> int:

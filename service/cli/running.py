@@ -1,0 +1,121 @@
+"""`usher serve`, `demo` and `doctor`: the service itself."""
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from service.cli.exits import REFUSED
+from service.cli.frame import Invocation, UsherCommand, current
+from service.cli.output import clean
+from service.cli.values import seats_text
+from service.demo import INTERVAL_SECONDS, PreparedDemo, command_name, next_steps, prepare_demo
+from service.doctor import Level, examine
+from service.logs import set_up_logs
+from service.opening import open_and_upgrade, open_for_service
+from service.server import serve as serve_until_stopped
+from service.settings import Settings
+
+
+def _at_address(settings: Settings, host: str | None, port: int | None) -> Settings:
+    return replace(settings, host=host or settings.host, port=port or settings.port)
+
+
+@click.command(cls=UsherCommand)
+@click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
+def serve(host: str | None, port: int | None) -> None:
+    """Run the service: web server and scheduler in one process, until SIGTERM.
+
+    The built-in server has no TLS: put a reverse proxy before it. On PostgreSQL several processes may share the work,
+    such as 'granian --interface wsgi --workers 2 service.wsgi:app' (extra 'granian').
+    """
+    call = current()
+    settings = _at_address(call.settings, host, port)
+    set_up_logs(settings)
+    with ExitStack() as stack:
+        wiring = open_for_service(settings, stack)
+        serve_until_stopped(wiring)
+
+
+@click.command(cls=UsherCommand)
+@click.option("--once", is_flag=True, help="Make the sample organisations and end; do not serve.")
+@click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
+def demo(once: bool, host: str | None, port: int | None) -> None:
+    """Run the service with two sample organisations, made on the first start and kept on later ones."""
+    call = current()
+    settings = _at_address(call.settings, host, port)
+    output = call.output
+    with ExitStack() as stack:
+        if once:
+            wiring = stack.enter_context(open_and_upgrade(settings))
+        else:
+            set_up_logs(settings)
+            wiring = open_for_service(settings, stack)
+        output.note(f"Usher: database {wiring.database.address}")
+        prepared = prepare_demo(wiring, call.actor, tell=lambda line: output.note(f"  {clean(line)}"))
+        if call.is_json:
+            output.document([_demo_document(demo) for demo in prepared])
+        else:
+            _show_demo(call, prepared)
+        if once:
+            return
+        serve_until_stopped(wiring, when_ready=lambda address: _show_address(call, address))
+
+
+def _demo_document(prepared: PreparedDemo) -> dict[str, object]:
+    return {
+        "organisation": prepared.demo.name,
+        "environment": prepared.demo.environment,
+        "is_new": prepared.is_new,
+        "users": prepared.users,
+        "groups": prepared.groups,
+        "seats_used": prepared.seated,
+        "seat_limit": prepared.seat_limit,
+        "waiting": prepared.waiting,
+        "export": prepared.export,
+    }
+
+
+def _show_demo(call: Invocation, prepared: list[PreparedDemo]) -> None:
+    line = call.output.line
+    for demo in prepared:
+        state = "is new" if demo.is_new else "is there already and stays as it is"
+        line(
+            f"Organisation '{demo.demo.name}' ({demo.demo.environment}) {state}: {demo.users} people and "
+            f"{demo.groups} groups; {demo.seated} of {seats_text(demo.seat_limit)} seats used, {demo.waiting} wait."
+        )
+    line()
+    line("What to try next, in another terminal:")
+    for step in next_steps(prepared, command_name(sys.argv[0], Path.cwd())):
+        line(f"  {step}")
+    line()
+    line(f"Edit {prepared[0].export} (move a cleaner, add a person, delete one) and save it; within")
+    line(f"{INTERVAL_SECONDS} seconds roles and scopes follow, and 'audit list' says what changed and why.")
+    sys.stdout.flush()
+
+
+def _show_address(call: Invocation, address: str) -> None:
+    call.output.note(f"Serving on {address} (/healthz, /readyz, /metrics). Ctrl-C stops.")
+    sys.stdout.flush()
+
+
+@click.command(cls=UsherCommand)
+def doctor() -> None:
+    """Examine settings, database, counters, queues, directories, disk and key. Exit code 1 when something fails."""
+    call = current()
+    findings = examine(call.settings)
+    rows = [
+        {"level": finding.level.value, "about": finding.about, "text": finding.text, "remedy": finding.remedy}
+        for finding in findings
+    ]
+    if call.is_json:
+        call.output.document(rows)
+    for finding in [] if call.is_json else findings:
+        remedy = f" -> {clean(finding.remedy)}" if finding.remedy else ""
+        call.output.line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}{remedy}")
+    if any(finding.level is Level.FAIL for finding in findings):
+        click.get_current_context().exit(REFUSED)

@@ -1,0 +1,97 @@
+"""Values as people type them: moments, seats, grants."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from provisioning.state import UNLIMITED
+from service.wiring import utc_now
+
+_SPAN = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])")
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+
+
+class MomentType(click.ParamType[datetime]):
+    """A moment: `2026-12-31`, `2026-12-31T18:00` (UTC unless it says otherwise), `now`, or a span such as `90m`.
+
+    A span counts from now, ahead or back as the option says.
+    """
+
+    name = "moment"
+
+    def __init__(self, *, is_ahead: bool) -> None:
+        self._sign = 1 if is_ahead else -1
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        if value == "now":
+            return utc_now()
+        span = _SPAN.fullmatch(value)
+        try:
+            if span is not None:
+                return utc_now() + self._sign * int(span["number"]) * _UNITS[span["unit"]]
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            example = "in 7 days" if self._sign > 0 else "7 days ago"
+            self.fail(
+                f"'{value}' is no moment; write 2026-12-31, 2026-12-31T18:00, now, or 7d for {example}",
+                param,
+                ctx,
+            )
+
+
+AHEAD = MomentType(is_ahead=True)
+BACK = MomentType(is_ahead=False)
+
+
+class SeatsType(click.ParamType[int]):
+    """A number of seats from 1, or `unlimited`, which must be said in words (MT-14)."""
+
+    name = "seats"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value.lower() == "unlimited":
+            return UNLIMITED
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            self.fail(f"'{value}' is no number of seats; write a number from 1, or unlimited", param, ctx)
+        return int(value)
+
+
+SEATS = SeatsType()
+
+
+class GrantType(click.ParamType[tuple[str, str]]):
+    """A role at a scope: `Member@unit/loft-7`, `Admin@organisation`."""
+
+    name = "role@scope"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        role, at, scope = value.partition("@")
+        if not role or not at or not scope:
+            self.fail(f"'{value}' is no grant; write ROLE@SCOPE, such as Admin@organisation", param, ctx)
+        return role, scope
+
+
+GRANT = GrantType()
+
+
+def seats_text(limit: int | None) -> str:
+    """A seat limit in words."""
+    return "unlimited" if limit is None or limit == UNLIMITED else str(limit)
