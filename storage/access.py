@@ -32,12 +32,13 @@ from storage.bulk import BulkInsert, BulkUpdate
 from storage.sets import in_set
 from storage.tables import access_interval, directory_user, member, membership, pending_member
 from storage.types import Document, Id, Moment, read_document, read_moment, read_optional_moment
-from storage.view import ORGANISATION, Row, View
+from storage.view import ORGANISATION, Row, View, is_own
 
 _INTERVALS = access_interval.c
 _PENDING = pending_member.c
 _USERS = directory_user.c
 _OF_ORGANISATION = _INTERVALS.organisation_id == ORGANISATION
+_IS_OWN = is_own(_INTERVALS.organisation_id)
 _IS_OPEN = _INTERVALS.closed_at.is_(None)
 _HAS_ROLE = _INTERVALS.role == bindparam("of_role", type_=Text)
 _AT_SCOPE = _INTERVALS.scope_id == bindparam("at_scope", type_=Id)
@@ -62,27 +63,16 @@ _SELECT_HOLDERS = (
     .order_by(_INTERVALS.member_id)
     .limit(_LIMIT)
 )
-_SELECT_HOLDERS_OF_ROLE = (
-    select(_INTERVALS.member_id)
-    .distinct()
-    .where(_OF_ORGANISATION, _HAS_ROLE, _IS_OPEN)
-    .order_by(_INTERVALS.member_id)
-)
-_SELECT_HOLDERS_AT_SCOPE = (
-    select(_INTERVALS.member_id)
-    .distinct()
-    .where(_OF_ORGANISATION, _AT_SCOPE, _IS_OPEN)
-    .order_by(_INTERVALS.member_id)
-)
+# In the order of the index, or SQLite would take another one.
 _SELECT_OPEN_GRANTS = (
     select(_INTERVALS.member_id, _INTERVALS.role, _INTERVALS.scope_id)
     .where(_OF_ORGANISATION, _IS_OPEN)
-    .order_by(_INTERVALS.role, _INTERVALS.scope_id, _INTERVALS.member_id)
+    .order_by(_INTERVALS.scope_id, _INTERVALS.role, _INTERVALS.member_id)
 )
+_SELECT_GRANTS_OF_ROLE = _SELECT_OPEN_GRANTS.where(_HAS_ROLE)
+_SELECT_GRANTS_AT_SCOPE = _SELECT_OPEN_GRANTS.where(_AT_SCOPE)
 _SELECT_GRANTS_OF_MEMBER = (
-    select(_INTERVALS.id, *_GRANT_COLUMNS)
-    .where(_OF_ORGANISATION, _OF_MEMBER, _IS_OPEN)
-    .order_by(_INTERVALS.id)
+    select(_INTERVALS.id, *_GRANT_COLUMNS).where(_IS_OWN, _OF_MEMBER, _IS_OPEN).order_by(_INTERVALS.id)
 )
 _SELECT_INTERVALS = select(
     _INTERVALS.id,
@@ -92,14 +82,14 @@ _SELECT_INTERVALS = select(
     _INTERVALS.closed_at,
     _INTERVALS.closed_event,
     *_GRANT_COLUMNS,
-).where(_OF_ORGANISATION)
+)
 _SELECT_INTERVALS_AT = _SELECT_INTERVALS.where(
-    _INTERVALS.opened_at <= _MOMENT, or_(_IS_OPEN, _INTERVALS.closed_at > _MOMENT)
+    _OF_ORGANISATION, _INTERVALS.opened_at <= _MOMENT, or_(_IS_OPEN, _INTERVALS.closed_at > _MOMENT)
 ).order_by(_INTERVALS.opened_at, _INTERVALS.id)
 # Open and closed spans have an index each.
 _SELECT_INTERVALS_OF_MEMBER = union_all(
-    _SELECT_INTERVALS.where(_OF_MEMBER, _IS_OPEN),
-    _SELECT_INTERVALS.where(_OF_MEMBER, _INTERVALS.closed_at.is_not(None)),
+    _SELECT_INTERVALS.where(_IS_OWN, _OF_MEMBER, _IS_OPEN),
+    _SELECT_INTERVALS.where(_IS_OWN, _OF_MEMBER, _INTERVALS.closed_at.is_not(None)),
 ).order_by("id")
 
 _PROVENANCE = ("source", "rule_id", "rule_version", "group_id", "override_id")
@@ -131,9 +121,7 @@ def _enqueue(members: Select[Any]) -> Insert:
 
 
 _LIVE_MEMBERS_WITH_USERS = (
-    select(_USERS.member_id)
-    .distinct()
-    .where(_USERS.organisation_id == ORGANISATION, _USERS.deleted_at.is_(None))
+    select(_USERS.member_id).distinct().where(is_own(_USERS.organisation_id), _USERS.deleted_at.is_(None))
 )
 _ENQUEUE_GROUPS = _enqueue(
     _LIVE_MEMBERS_WITH_USERS.join(membership, membership.c.user_id == _USERS.id).where(
@@ -192,10 +180,10 @@ class AccessReader(View):
         return [row[0] for row in rows]
 
     def holders_at_scope(self, scope_id: ScopeId) -> list[MemberId]:
-        return [row[0] for row in self._rows(_SELECT_HOLDERS_AT_SCOPE, at_scope=scope_id)]
+        return sorted({row[0] for row in self._rows(_SELECT_GRANTS_AT_SCOPE, at_scope=scope_id)})
 
     def holders_of_role(self, role: RoleId) -> list[MemberId]:
-        return [row[0] for row in self._rows(_SELECT_HOLDERS_OF_ROLE, of_role=role)]
+        return sorted({row[0] for row in self._rows(_SELECT_GRANTS_OF_ROLE, of_role=role)})
 
     def open_grants(self) -> Iterator[tuple[MemberId, RoleId, ScopeId]]:
         return cast("Iterator[tuple[MemberId, RoleId, ScopeId]]", self._stream(_SELECT_OPEN_GRANTS))

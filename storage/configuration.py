@@ -13,7 +13,7 @@ from mappings.scopes import ScopeNode
 from provisioning.ports import ModelInputs
 from provisioning.state import StoredDirectory
 from storage.tables import directory, directory_group, domain, role, rule, scope, subgroup
-from storage.types import Document, Id, Moment, read_document, read_moment, read_optional_moment
+from storage.types import Document, Id, Moment, is_id, read_document, read_moment, read_optional_moment
 from storage.view import ORGANISATION, Row, View
 
 _AT = bindparam("at", type_=Moment)
@@ -55,6 +55,7 @@ _SELECT_SCOPES = (
     .where(_SCOPE_OF_ORGANISATION, _SCOPES.removed_at.is_(None))
     .order_by(_SCOPES.id)
 )
+_SELECT_ANY_SCOPE = select(_SCOPES.id).where(_SCOPE_OF_ORGANISATION, _SCOPES.id == _SCOPE)
 _UPDATE_SCOPE = (
     update(scope)
     .values(
@@ -220,6 +221,9 @@ class ConfigurationReader(View):
 
     def domains(self) -> frozenset[str]:
         return frozenset(row[0] for row in self._rows(_SELECT_DOMAINS))
+
+    def had_scope(self, scope_id: ScopeId) -> bool:
+        return is_id(scope_id) and self._row(_SELECT_ANY_SCOPE, of_scope=scope_id) is not None
 
     def rule_versions(self, rule_id: RuleId) -> list[Rule]:
         return [_read_rule(row) for row in self._rows(_SELECT_RULE_VERSIONS, of_rule=rule_id)]

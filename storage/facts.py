@@ -25,7 +25,7 @@ from storage.bulk import BulkInsert, BulkUpdate
 from storage.sets import in_set, join_pairs, pair_set
 from storage.tables import directory, directory_group, directory_user, membership, subgroup
 from storage.types import Id, Moment, read_document, read_moment, read_optional_moment
-from storage.view import ORGANISATION, Row, View
+from storage.view import ORGANISATION, Row, View, is_own
 
 _DIRECTORY = bindparam("in_directory", type_=Id)
 _GROUP = bindparam("of_group", type_=Id)
@@ -71,24 +71,25 @@ _GROUP_COLUMNS = (
     _GROUPS.deleted_at,
 )
 
-_OF_ORGANISATION = _USERS.organisation_id == ORGANISATION
+_USER_IS_OWN = is_own(_USERS.organisation_id)
 _GROUP_OF_ORGANISATION = _GROUPS.organisation_id == ORGANISATION
+_GROUP_IS_OWN = is_own(_GROUPS.organisation_id)
 
 _SELECT_USERS_BY_EXTERNAL_ID = select(*_USER_COLUMNS).where(
-    _OF_ORGANISATION, _USERS.directory_id == _DIRECTORY, in_set(_USERS.external_id, "external_ids", item=Text)
+    _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, in_set(_USERS.external_id, "external_ids", item=Text)
 )
 _SELECT_USERS_OF_MEMBERS = (
     select(*_USER_COLUMNS)
     .join(directory, directory.c.id == _USERS.directory_id)
-    .where(_OF_ORGANISATION, in_set(_USERS.member_id, "member_ids"), _IS_LIVE_USER)
+    .where(_USER_IS_OWN, in_set(_USERS.member_id, "member_ids"), _IS_LIVE_USER)
     .order_by(directory.c.priority, _USERS.id)
 )
 _SELECT_GROUPS_BY_EXTERNAL_ID = select(*_GROUP_COLUMNS).where(
-    _GROUP_OF_ORGANISATION,
+    _GROUP_IS_OWN,
     _GROUPS.directory_id == _DIRECTORY,
     in_set(_GROUPS.external_id, "external_ids", item=Text),
 )
-_SELECT_GROUPS_BY_ID = select(*_GROUP_COLUMNS).where(_GROUP_OF_ORGANISATION, in_set(_GROUPS.id, "group_ids"))
+_SELECT_GROUPS_BY_ID = select(*_GROUP_COLUMNS).where(_GROUP_IS_OWN, in_set(_GROUPS.id, "group_ids"))
 _SELECT_GROUPS_BY_NAME = (
     select(*_GROUP_COLUMNS)
     .where(_GROUP_OF_ORGANISATION, _GROUPS.name_key == bindparam("key"), _IS_LIVE_GROUP)
@@ -104,31 +105,31 @@ _SELECT_GROUP_SIZES_OF_DIRECTORY = _SELECT_GROUP_SIZES.where(_GROUPS.directory_i
 _SELECT_GROUPS_OF_USERS = (
     select(membership.c.group_id, membership.c.user_id)
     .join(directory_user, _USERS.id == membership.c.user_id)
-    .where(_OF_ORGANISATION, in_set(membership.c.user_id, "user_ids"))
+    .where(_USER_IS_OWN, in_set(membership.c.user_id, "user_ids"))
     .order_by(membership.c.user_id, membership.c.group_id)
 )
 _SELECT_USERS_OF_GROUP = (
     select(_USERS.external_id, _USERS.id)
     .join(membership, membership.c.user_id == _USERS.id)
-    .where(_OF_ORGANISATION, membership.c.group_id == _GROUP)
+    .where(_USER_IS_OWN, membership.c.group_id == _GROUP)
 )
 _NO_FINGERPRINT = b""
 _SELECT_USER_FINGERPRINTS = select(_USERS.external_id, _USERS.fingerprint).where(
-    _OF_ORGANISATION, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.fingerprint != _NO_FINGERPRINT
+    _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.fingerprint != _NO_FINGERPRINT
 )
 _SELECT_GROUP_FINGERPRINTS = select(_GROUPS.external_id, _GROUPS.fingerprint).where(
-    _GROUP_OF_ORGANISATION,
+    _GROUP_IS_OWN,
     _GROUPS.directory_id == _DIRECTORY,
     _IS_LIVE_GROUP,
     _GROUPS.fingerprint != _NO_FINGERPRINT,
 )
 _SELECT_ABSENT_USERS = select(_USERS.external_id, _USERS.absent_runs).where(
-    _OF_ORGANISATION, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.absent_runs > 0
+    _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.absent_runs > 0
 )
 _SELECT_USERS_TO_DELETE = (
     select(_USERS.external_id)
     .where(
-        _OF_ORGANISATION,
+        _USER_IS_OWN,
         _USERS.directory_id == _DIRECTORY,
         _IS_LIVE_USER,
         ~_USERS.active,
@@ -139,16 +140,14 @@ _SELECT_USERS_TO_DELETE = (
     .limit(bindparam("row_limit", type_=Integer))
 )
 _COUNT_USERS = select(func.count(), func.count().filter(_USERS.active)).where(
-    _OF_ORGANISATION, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER
+    _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER
 )
-_COUNT_GROUPS = select(func.count()).where(
-    _GROUP_OF_ORGANISATION, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP
-)
+_COUNT_GROUPS = select(func.count()).where(_GROUP_IS_OWN, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP)
 _COUNT_MEMBERSHIPS = (
     select(func.count())
     .select_from(directory_group)
     .join(membership, membership.c.group_id == _GROUPS.id)
-    .where(_GROUP_OF_ORGANISATION, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP)
+    .where(_GROUP_IS_OWN, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP)
 )
 
 _USER_FACTS = (
@@ -190,7 +189,7 @@ _UPDATE_GROUPS = BulkUpdate(directory_group, "id", *_GROUP_FACTS)
 
 
 def _group_is_own(group_id: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(_GROUPS.id == group_id, _GROUP_OF_ORGANISATION)
+    return exists().where(_GROUPS.id == group_id, _GROUP_IS_OWN)
 
 
 # Pairs are asked one by one (EXISTS), not joined: SQLite may begin a join with the whole organisation.
@@ -203,14 +202,14 @@ _INSERT_MEMBERSHIPS = insert(membership).from_select(
     select(_PAIRS.c.first, _PAIRS.c.second).where(
         ~_IS_PRESENT,
         _group_is_own(_PAIRS.c.first),
-        exists().where(_USERS.id == _PAIRS.c.second, _OF_ORGANISATION),
+        exists().where(_USERS.id == _PAIRS.c.second, _USER_IS_OWN),
     ),
 )
 _SET_ABSENT_RUNS = (
     update(directory_user)
     .values(absent_runs=bindparam("runs"))
     .where(
-        _OF_ORGANISATION,
+        _USER_IS_OWN,
         _USERS.directory_id == _DIRECTORY,
         in_set(_USERS.external_id, "external_ids", item=Text),
     )

@@ -19,7 +19,7 @@ from storage.secrets import bind_place, open_with_own_key, seal_with_own_key
 from storage.sets import in_set
 from storage.tables import audit_event, audit_pii, outbox
 from storage.types import Moment
-from storage.view import ORGANISATION, View
+from storage.view import ORGANISATION, View, is_own
 
 _EVENTS = audit_event.c
 _EVENTS_OF_ORGANISATION = (
@@ -28,10 +28,10 @@ _EVENTS_OF_ORGANISATION = (
     .limit(bindparam("row_limit", type_=Integer))
 )
 _SELECT_BODIES = select(_EVENTS.event_id, _EVENTS.body).where(
-    in_set(_EVENTS.event_id, "event_ids"), _EVENTS.organisation_id == ORGANISATION
+    in_set(_EVENTS.event_id, "event_ids"), is_own(_EVENTS.organisation_id)
 )
 _SELECT_PII = select(audit_pii.c.ref, audit_pii.c.key, audit_pii.c.ciphertext).where(
-    in_set(audit_pii.c.ref, "refs"), audit_pii.c.organisation_id == ORGANISATION
+    in_set(audit_pii.c.ref, "refs"), is_own(audit_pii.c.organisation_id)
 )
 
 _INSERT_EVENTS = BulkInsert(

@@ -48,13 +48,15 @@ from storage.types import (
     read_optional_moment,
     read_pairs,
 )
-from storage.view import ORGANISATION, Row
+from storage.view import ORGANISATION, Row, is_own
 
 _MEMBERS = member.c
 _USERS = directory_user.c
 _INTERVALS = access_interval.c
 _MEMBER_OF_ORGANISATION = _MEMBERS.organisation_id == ORGANISATION
+_MEMBER_IS_OWN = is_own(_MEMBERS.organisation_id)
 _USER_OF_ORGANISATION = _USERS.organisation_id == ORGANISATION
+_USER_IS_OWN = is_own(_USERS.organisation_id)
 _IS_LIVE_MEMBER = _MEMBERS.deleted_at.is_(None)
 _IS_LIVE_USER = _USERS.deleted_at.is_(None)
 _IS_OPEN = _INTERVALS.closed_at.is_(None)
@@ -89,10 +91,10 @@ _SELECT_MEMBERS = (
     )
     .outerjoin(block, block.c.member_id == _MEMBERS.id)
     .outerjoin(override, (override.c.member_id == _MEMBERS.id) & override.c.ended_at.is_(None))
-    .where(in_set(_MEMBERS.id, "member_ids"), _MEMBER_OF_ORGANISATION)
+    .where(in_set(_MEMBERS.id, "member_ids"), _MEMBER_IS_OWN)
 )
 _SELECT_USERS = select(_USERS.id, _USERS.member_id, _USERS.directory_id, _USERS.active).where(
-    in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER
+    in_set(_USERS.member_id, "member_ids"), _USER_IS_OWN, _IS_LIVE_USER
 )
 _SELECT_USERS_WITH_ATTRIBUTES = _SELECT_USERS.add_columns(
     _USERS.attributes,
@@ -106,7 +108,7 @@ _SELECT_USERS_WITH_ATTRIBUTES = _SELECT_USERS.add_columns(
 _SELECT_GROUPS = (
     select(membership.c.user_id, membership.c.group_id)
     .join(directory_user, _USERS.id == membership.c.user_id)
-    .where(in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .where(in_set(_USERS.member_id, "member_ids"), _USER_IS_OWN, _IS_LIVE_USER)
 )
 _SELECT_HELD = select(
     _INTERVALS.member_id,
@@ -118,7 +120,7 @@ _SELECT_HELD = select(
     _INTERVALS.rule_version,
     _INTERVALS.group_id,
     _INTERVALS.override_id,
-).where(in_set(_INTERVALS.member_id, "member_ids"), _INTERVALS.organisation_id == ORGANISATION, _IS_OPEN)
+).where(in_set(_INTERVALS.member_id, "member_ids"), is_own(_INTERVALS.organisation_id), _IS_OPEN)
 _HAS_ATTRIBUTE_RULE = select(
     exists().where(
         rule.c.organisation_id == ORGANISATION, rule.c.replaced_at.is_(None), rule.c.match_kind == "attribute"
@@ -132,19 +134,19 @@ _SELECT_MEMBERS_IN_GROUPS = (
     select(_USERS.member_id)
     .distinct()
     .join(membership, membership.c.user_id == _USERS.id)
-    .where(in_set(membership.c.group_id, "group_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .where(in_set(membership.c.group_id, "group_ids"), _USER_IS_OWN, _IS_LIVE_USER)
     .order_by(_USERS.member_id)
 )
 _SELECT_MEMBERS_OF_DIRECTORIES = (
     select(_USERS.member_id)
     .distinct()
-    .where(in_set(_USERS.directory_id, "directory_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .where(in_set(_USERS.directory_id, "directory_ids"), _USER_IS_OWN, _IS_LIVE_USER)
     .order_by(_USERS.member_id)
 )
 _SELECT_MEMBERS_BY_TEXT = union(
     _LIVE_MEMBER_IDS.where(_MEMBERS.mail_key == _KEY, _MEMBERS.mail_key != _NO_TEXT),
     select(_USERS.member_id).where(
-        _USER_OF_ORGANISATION,
+        _USER_IS_OWN,
         _USERS.directory_id.in_(_OWN_DIRECTORIES),
         _USERS.user_name_key == _KEY,
         _IS_LIVE_USER,
@@ -153,14 +155,14 @@ _SELECT_MEMBERS_BY_TEXT = union(
         _USER_OF_ORGANISATION, _USERS.mail_key == _KEY, _USERS.mail_key != _NO_TEXT, _IS_LIVE_USER
     ),
 )
-_SELECT_MEMBER_BY_ID = _LIVE_MEMBER_IDS.where(_MEMBERS.id == _MEMBER)
+_SELECT_MEMBER_BY_ID = select(_MEMBERS.id).where(_MEMBER_IS_OWN, _MEMBERS.id == _MEMBER, _IS_LIVE_MEMBER)
 _SELECT_MEMBERS_BY_EXTERNAL_ID = (
     select(_USERS.external_id, _USERS.member_id)
     .join(member, _MEMBERS.id == _USERS.member_id)
     .where(
         _USERS.directory_id.in_(_OWN_DIRECTORIES),
         in_set(_USERS.external_id, "external_ids", item=Text),
-        _USER_OF_ORGANISATION,
+        _USER_IS_OWN,
         _IS_LIVE_USER,
         _IS_LIVE_MEMBER,
     )
@@ -185,7 +187,7 @@ _SELECT_MEMBERS_BY_MAIL = union(
 _SELECT_DIRECTORIES_OF_MEMBERS = (
     select(_USERS.member_id, _USERS.directory_id)
     .distinct()
-    .where(in_set(_USERS.member_id, "member_ids"), _USER_OF_ORGANISATION, _IS_LIVE_USER)
+    .where(in_set(_USERS.member_id, "member_ids"), _USER_IS_OWN, _IS_LIVE_USER)
 )
 _IS_WAITING = _MEMBERS.seat == _WAITING
 _SELECT_WAITING = (
@@ -196,9 +198,7 @@ _SELECT_WAITING = (
 )
 _SELECT_WAITING_BUT = _SELECT_WAITING.where(not_(in_set(_MEMBERS.id, "left_out")))
 _COUNT_WAITING = select(func.count()).where(_MEMBER_OF_ORGANISATION, _IS_WAITING)
-_SELECT_HELD_MEMBERS = (
-    select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _MEMBERS.is_held).order_by(_MEMBERS.id)
-)
+_SELECT_HELD_MEMBERS = select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _MEMBERS.is_held)
 
 _INSERT_MEMBERS = BulkInsert(
     member,
@@ -230,7 +230,7 @@ _UPDATE_PROFILES = BulkUpdate(member, "id", "display_name", "mail", "mail_key", 
 _SET_INVITED = (
     update(member)
     .values(invited=bindparam("grants", type_=Document))
-    .where(_MEMBER_OF_ORGANISATION, _MEMBERS.id == _MEMBER)
+    .where(_MEMBER_IS_OWN, _MEMBERS.id == _MEMBER)
 )
 
 
@@ -365,7 +365,7 @@ class MembersReader(OrganisationReader):
         return self._count(_COUNT_WAITING)
 
     def held_members(self) -> list[MemberId]:
-        return self._ids(_SELECT_HELD_MEMBERS)
+        return sorted(self._ids(_SELECT_HELD_MEMBERS))
 
     def _ids(self, statement: Executable, **parameters: object) -> list[MemberId]:
         return [row[0] for row in self._rows(statement, **parameters)]

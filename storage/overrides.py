@@ -1,18 +1,27 @@
 """What administrators decide about single people: overrides, blocks, invitations."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import Integer, Text, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Integer, Text, bindparam, delete, exists, insert, literal_column, select, update
 
 from directory.facts import name_key
-from directory.ids import InvitationId, MemberId, OverrideId
+from directory.ids import InvitationId, MemberId, OverrideId, RoleId, ScopeId
 from provisioning.state import StoredBlock, StoredInvitation, StoredOverride
-from storage.tables import block, invitation, override
-from storage.types import Id, Moment, read_document, read_moment, read_optional_moment, read_pairs
+from storage.tables import block, invitation, member, override
+from storage.types import (
+    Id,
+    Moment,
+    read_document,
+    read_moment,
+    read_optional_moment,
+    read_pairs,
+)
 from storage.view import ORGANISATION, Row, View
 
 _MEMBER = bindparam("of_member", type_=Id)
 _MOMENT = bindparam("moment", type_=Moment)
+_ROLE = bindparam("of_role", type_=Text)
 _LIMIT = bindparam("row_limit", type_=Integer)
 
 _OVERRIDES = override.c
@@ -78,6 +87,15 @@ _END_INVITATION = (
     .values(state=bindparam("new_state", type_=Text))
     .where(_INVITATION_OF_ORGANISATION, _INVITATIONS.id == _INVITATION)
 )
+_SELECT_OPEN_OVERRIDES = select(_OVERRIDES.member_id, _OVERRIDES.grants).where(
+    _OVERRIDE_OF_ORGANISATION, _IS_OPEN
+)
+_SELECT_ACCEPTED = select(member.c.id, member.c.invited).where(
+    member.c.organisation_id == ORGANISATION, member.c.invited.is_not(None)
+)
+_IS_INVITED_TO_ROLE = select(
+    exists().where(_INVITATION_OF_ORGANISATION, _IS_PENDING, _INVITATIONS.role == _ROLE)
+)
 
 
 def _read_override(row: Row) -> StoredOverride:
@@ -132,6 +150,20 @@ class OverridesReader(View):
     def invitations_due(self, moment: datetime, limit: int) -> list[StoredInvitation]:
         rows = self._rows(_SELECT_INVITATIONS_DUE, moment=moment, row_limit=limit)
         return [_read_invitation(row) for row in rows]
+
+    def members_given_at(self, scope_id: ScopeId) -> list[MemberId]:
+        given = self._given()
+        return sorted({member_id for member_id, grants in given if any(scope_id == at for _, at in grants)})
+
+    def is_role_given(self, role: RoleId) -> bool:
+        is_named = any(role == given for _, grants in self._given() for given, _ in grants)
+        return is_named or bool(self._count(_IS_INVITED_TO_ROLE, of_role=role))
+
+    def _given(self) -> Iterator[tuple[MemberId, tuple[tuple[RoleId, ScopeId], ...]]]:
+        """What people were given one by one: they are few, and no query looks into documents."""
+        for statement in (_SELECT_OPEN_OVERRIDES, _SELECT_ACCEPTED):
+            for member_id, grants in self._pair_rows(statement):
+                yield member_id, read_pairs(read_document(grants))
 
 
 class OverridesWriter(OverridesReader):

@@ -8,16 +8,16 @@ from directory.ids import DirectoryId
 from provisioning.state import RunRecord
 from storage.tables import directory, run
 from storage.types import Document, Id, Moment, RowNumber, read_document, read_moment, read_optional_moment
-from storage.view import ORGANISATION, Row, View
+from storage.view import ORGANISATION, Row, View, is_own
 
 _RUNS = run.c
 _DIRECTORIES = directory.c
-_RUN_OF_ORGANISATION = _RUNS.organisation_id == ORGANISATION
+_RUN_IS_OWN = is_own(_RUNS.organisation_id)
 _DIRECTORY = bindparam("of_directory", type_=Id)
 _FENCE = bindparam("held_fence", type_=RowNumber)
 _SUCCEEDED = bindparam("succeeded", type_=Boolean)
 
-_SELECT_RUNS = (
+_RUNS_NEWEST_FIRST = (
     select(
         _RUNS.id,
         _RUNS.directory_id,
@@ -33,16 +33,16 @@ _SELECT_RUNS = (
         _RUNS.plan,
         _RUNS.approved_by,
     )
-    .where(_RUN_OF_ORGANISATION)
     .order_by(_RUNS.started_at.desc(), _RUNS.id.desc())
     .limit(bindparam("row_limit", type_=Integer))
 )
-_SELECT_RUNS_OF_DIRECTORY = _SELECT_RUNS.where(_RUNS.directory_id == _DIRECTORY)
+_SELECT_RUNS = _RUNS_NEWEST_FIRST.where(_RUNS.organisation_id == ORGANISATION)
+_SELECT_RUNS_OF_DIRECTORY = _RUNS_NEWEST_FIRST.where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY)
 _SELECT_APPLIED_RUNS = _SELECT_RUNS_OF_DIRECTORY.where(_RUNS.started_event.is_not(None))
 _INTERRUPT_RUNS = (
     update(run)
     .values(state="interrupted", finished_at=bindparam("at", type_=Moment))
-    .where(_RUN_OF_ORGANISATION, _RUNS.directory_id == _DIRECTORY, _RUNS.state == "running")
+    .where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY, _RUNS.state == "running")
 )
 _INSERT_RUN = insert(run)
 _FINISH_RUN = (
@@ -58,7 +58,7 @@ _FINISH_RUN = (
         plan=bindparam("new_plan", type_=Document),
         approved_by=bindparam("new_approved_by", type_=Text),
     )
-    .where(_RUN_OF_ORGANISATION, _RUNS.id == bindparam("of_run", type_=Id))
+    .where(_RUN_IS_OWN, _RUNS.id == bindparam("of_run", type_=Id))
 )
 
 _HOLDS_FENCE = (

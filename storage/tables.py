@@ -251,7 +251,11 @@ member = Table(
         "id",
         where="seat = 'waiting'",
     ),
-    _partial_index("ix_member_held", "organisation_id", where="is_held", sqlite_where="is_held = 1"),
+    _partial_index("ix_member_invited", "organisation_id", "invited", where="invited IS NOT NULL"),
+    # The column that the condition names again, or SQLite would take another index of the organisation.
+    _partial_index(
+        "ix_member_held", "organisation_id", "is_held", where="is_held", sqlite_where="is_held = 1"
+    ),
     _partial_index("ix_member_mail_key", "organisation_id", "mail_key", where="mail_key <> ''"),
 )
 
@@ -276,10 +280,10 @@ access_interval = Table(
         "uq_access_interval_open", "member_id", "role", "scope_id", where="closed_at IS NULL", unique=True
     ),
     _partial_index(
-        "ix_access_interval_role",
+        "ix_access_interval_scope_id",
         "organisation_id",
-        "role",
         "scope_id",
+        "role",
         "member_id",
         where="closed_at IS NULL",
     ),
@@ -323,6 +327,7 @@ override = Table(
     Column("ended_at", Moment),
     _partial_index("ix_override_member_id", "member_id", where="ended_at IS NULL", unique=True),
     _partial_index("ix_override_ends_at", "ends_at", where="ended_at IS NULL"),
+    _partial_index("ix_override_organisation_id", "organisation_id", "ends_at", where="ended_at IS NULL"),
 )
 
 block = Table(
@@ -351,6 +356,7 @@ invitation = Table(
     Column("ends_at", Moment, nullable=False),
     Column("pii_ref", Id, nullable=False),
     _partial_index("ix_invitation_ends_at", "ends_at", where="state = 'pending'"),
+    _partial_index("ix_invitation_organisation_id", "organisation_id", "ends_at", where="state = 'pending'"),
 )
 
 pending_member = Table(
@@ -380,6 +386,7 @@ run = Table(
     Column("plan", Document),
     Column("approved_by", String(200), nullable=False),
     Index("ix_run_directory_id", "directory_id", "started_at"),
+    Index("ix_run_organisation_id", "organisation_id", "started_at"),
 )
 
 audit_event = Table(

@@ -8,8 +8,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Executable, Insert, bindparam
+from sqlalchemy import ColumnElement, Executable, Insert, bindparam
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from directory.ids import OrganisationId
 from storage.engine import Database
@@ -21,6 +24,33 @@ ORGANISATION = bindparam("organisation", type_=Id)
 """The organisation that a statement is about."""
 
 _FETCH_ROWS = 2000
+
+
+class _Checked(FunctionElement[str]):
+    """A column that no index is to be chosen for."""
+
+    type = Id()
+    name = "checked"
+    inherit_cache = True
+
+
+@compiles(_Checked, "sqlite")
+def _checked_sqlite(element: _Checked, compiler: SQLCompiler, **options: object) -> str:
+    # Source: https://www.sqlite.org/optoverview.html, section 3.1.1.
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(_Checked, "postgresql")
+def _checked_postgresql(element: _Checked, compiler: SQLCompiler, **options: object) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+def is_own(column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Say that a row found by something narrower is the organisation's.
+
+    SQLite takes an equality before a set, so `column == ORGANISATION` would make it read the whole organisation.
+    """
+    return _Checked(column) == ORGANISATION
 
 
 def fetch_rows(connection: Connection, statement: Executable, parameters: Mapping[str, object]) -> list[Row]:

@@ -22,7 +22,7 @@ def _create_partial_index(
     )
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - a list of tables
     op.create_table(
         "access_interval",
         sa.Column("id", RowNumber, sa.Identity(), nullable=False),
@@ -47,9 +47,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_access_interval_opened_at", "access_interval", ["organisation_id", "opened_at"])
     _create_partial_index(
-        "ix_access_interval_role",
+        "ix_access_interval_scope_id",
         "access_interval",
-        ["organisation_id", "role", "scope_id", "member_id"],
+        ["organisation_id", "scope_id", "role", "member_id"],
         where="closed_at IS NULL",
     )
     _create_partial_index(
@@ -112,7 +112,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_member"),
     )
     _create_partial_index(
-        "ix_member_held", "member", ["organisation_id"], where="is_held", sqlite_where="is_held = 1"
+        "ix_member_invited", "member", ["organisation_id", "invited"], where="invited IS NOT NULL"
+    )
+    _create_partial_index(
+        "ix_member_held",
+        "member",
+        ["organisation_id", "is_held"],
+        where="is_held",
+        sqlite_where="is_held = 1",
     )
     _create_partial_index(
         "ix_member_mail_key", "member", ["organisation_id", "mail_key"], where="mail_key <> ''"
@@ -234,6 +241,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_invitation"),
     )
     _create_partial_index("ix_invitation_ends_at", "invitation", ["ends_at"], where="state = 'pending'")
+    _create_partial_index(
+        "ix_invitation_organisation_id",
+        "invitation",
+        ["organisation_id", "ends_at"],
+        where="state = 'pending'",
+    )
     op.create_table(
         "override",
         sa.Column("id", Id(), nullable=False),
@@ -250,6 +263,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_override"),
     )
     _create_partial_index("ix_override_ends_at", "override", ["ends_at"], where="ended_at IS NULL")
+    _create_partial_index(
+        "ix_override_organisation_id", "override", ["organisation_id", "ends_at"], where="ended_at IS NULL"
+    )
     _create_partial_index(
         "ix_override_member_id", "override", ["member_id"], where="ended_at IS NULL", unique=True
     )
@@ -395,6 +411,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_run"),
     )
     op.create_index("ix_run_directory_id", "run", ["directory_id", "started_at"])
+    op.create_index("ix_run_organisation_id", "run", ["organisation_id", "started_at"])
 
     _make_log_append_only()
 
