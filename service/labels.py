@@ -3,16 +3,19 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from audit.body import EventBody, ValueBody
+from audit.body import EventBody, ValueBody, parse_body
 from audit.events import PII_PREFIX
 from directory.changes import AttributeMatch, GroupMatch, Match, NameMatch
-from directory.ids import GroupId, MemberId, ScopeId
+from directory.ids import EventId, GroupId, MemberId, ScopeId
+from mappings.explain import GroupStep, Step
 from mappings.scopes import ScopeGraph
 from provisioning.models import ModelCache
-from provisioning.ports import Reader
+from provisioning.ports import EventQuery, Reader
+from provisioning.queries import event_chain
 from service.names import is_id
 
 _NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id")
+_MEMBERSHIPS_LOOKED_AT = 50
 _PAIR = re.compile(r"(?P<role>[^@]+)@(?P<scope>[0-9a-f-]{36})")
 
 
@@ -54,11 +57,35 @@ def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody])
         names[record.member_id] = record.display_name or record.mail or record.member_id
     names.update(_personal_names(reader, bodies))
     for body in bodies:
+        actor = body["actor"]
+        if actor["type"] == "run" and actor.get("directory", "") in names:
+            names[actor["id"]] = f"of {names[actor['directory']]}"
+    for body in bodies:
         for text in _texts(body):
             pair = _PAIR.fullmatch(text)
             if pair is not None and pair["scope"] in names:
                 names[text] = f"{pair['role']} at {names[pair['scope']]}"
     return names
+
+
+def membership_events(reader: Reader, steps: Iterable[Step]) -> list[EventBody]:
+    """How the person came into the group that a grant rests on: the event, and its causes, the latest first."""
+    found: list[EventBody] = []
+    for step in steps:
+        if not isinstance(step, GroupStep):
+            continue
+        query = EventQuery(
+            subject_id=step.user_id,
+            action="group.member_added",
+            newest_first=True,
+            limit=_MEMBERSHIPS_LOOKED_AT,
+        )
+        for _, body in reader.events(query):
+            event = parse_body(body)
+            if any(target["id"] == step.path[-1] for target in event.get("targets", ())):
+                found.extend(event_chain(reader, EventId(event["id"])))
+                break
+    return found
 
 
 def _personal_names(reader: Reader, bodies: Iterable[EventBody]) -> Iterator[tuple[str, str]]:

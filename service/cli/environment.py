@@ -144,10 +144,10 @@ def _print_table(call: Invocation, catalogue: Catalogue) -> None:
 
 def _print_roles(call: Invocation, catalogue: Catalogue) -> None:
     rows = [
-        [role.id, role.label, role.rank, role.scope_kinds, len(role.permissions), role.description]
+        [role.id, role.label, role.rank, role.scope_kinds, len(role.permissions)]
         for role in (*catalogue.roles.values(), *catalogue.presets.values())
     ]
-    call.output.table(["Role", "Label", "Rank", "Granted at", "Permissions", "Description"], rows)
+    call.output.table(["Role", "Label", "Rank", "Granted at", "Permissions"], rows)
 
 
 def _summary(catalogue: Catalogue) -> dict[str, object]:

@@ -1,13 +1,13 @@
 """`usher decide`, `explain`, `access` and `seats`: what is asked about access."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
 
 from audit.body import EventBody
 from audit.sentences import describe
-from directory.ids import MemberId
+from directory.ids import MemberId, UserId
 from mappings.decisions import Decision
 from mappings.scopes import ScopeGraph
 from provisioning.ports import Reader
@@ -24,7 +24,7 @@ from service.cli.exits import REFUSED
 from service.cli.frame import UsherCommand, UsherGroup, current, organisation_option
 from service.cli.output import clean
 from service.cli.values import BACK, seats_text
-from service.labels import event_names, scope_name
+from service.labels import event_names, membership_events, scope_name
 from service.names import find_member, find_scope
 
 
@@ -96,31 +96,42 @@ def explain(member: str, permission: str, resource: str) -> None:
             now=administration.wiring.clock(),
         )
         chain: Sequence[EventBody] = answer.chain if answer is not None else ()
-        names = event_names(reader, models, chain)
+        memberships = membership_events(reader, answer.explanation.steps if answer is not None else ())
+        events = [*chain, *(body for body in memberships if body not in chain)]
+        names = event_names(reader, models, events)
+        users = {user.user_id: f"'{user.user_name}'" for user in reader.users_of_members([record.member_id])}
     if answer is None:
         # The member was found in this very view.
         raise AssertionError(record.member_id)
-    told = [describe(body, names=names) for body in chain]
+    told = [describe(body, names=names) for body in events]
+    steps = [_named(sentence, users) for sentence in answer.explanation.sentences]
     if call.is_json:
         call.output.document(
             {
                 "allowed": answer.explanation.decision.allowed,
                 "reason": answer.explanation.decision.reason.value,
-                "steps": list(answer.explanation.sentences),
+                "steps": steps,
                 "events": [
                     {"id": body["id"], "time": body["time"], "action": body["action"], "text": text}
-                    for body, text in zip(chain, told, strict=True)
+                    for body, text in zip(events, told, strict=True)
                 ],
             }
         )
         return
     call.output.line(f"{clean(record.display_name)} <{clean(record.mail)}>")
-    for sentence in answer.explanation.sentences:
+    for sentence in steps:
         call.output.line(f"  {clean(sentence)}")
-    if chain:
+    if events:
         call.output.line("It came about so, the latest first:")
-    for body, text in zip(chain, told, strict=True):
+    for body, text in zip(events, told, strict=True):
         call.output.line(f"  {body['time']}  {clean(text)}  [{body['id']}]")
+
+
+def _named(sentence: str, names: Mapping[UserId, str]) -> str:
+    """The sentence with names of directory users in place of their ids."""
+    for user_id, name in names.items():
+        sentence = sentence.replace(user_id, name)
+    return sentence
 
 
 @click.group(cls=UsherGroup)
