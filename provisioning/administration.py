@@ -1,6 +1,6 @@
 """What an administrator, the operator or the system says, checked and stored. Access follows in `consequences`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -34,11 +34,12 @@ from directory.changes import (
     TransferOwner,
 )
 from directory.facts import name_key
-from directory.ids import GroupId, InvitationId, MemberId, RoleId, ScopeId
+from directory.ids import EventId, GroupId, InvitationId, MemberId, RoleId, ScopeId
 from mappings.catalogue import Resolution, check_custom_role, permissions_beyond
 from mappings.rules import Rule, check_default_role, check_rule
 from mappings.scopes import ScopeNode, check_scope
 from provisioning.errors import Refusal, RefusalCode
+from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
 from provisioning.seats import free_seats, seat_limit
 from provisioning.state import (
@@ -46,6 +47,7 @@ from provisioning.state import (
     MemberRecord,
     NewMember,
     PersonalData,
+    Seat,
     SeatPolicy,
     StoredBlock,
     StoredDirectory,
@@ -54,14 +56,17 @@ from provisioning.state import (
 )
 from provisioning.work import Work, follow_model
 
-ORGANISATION = "organisation"
+DIRECTORY_KINDS = ("scim", "ldap", "ldif")
+_FROM_ONE = frozenset({"interval_seconds", "absence_grace_runs"})
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
     """Check and store one change, with its event, and note whose access must be worked out. Raises `Refusal`."""
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
+    before = len(work.ledger.rows)
     handler(work, change)
-    work.is_changed = True
+    # What was said before changes nothing and is no event.
+    work.is_changed = work.is_changed or len(work.ledger.rows) > before
 
 
 def _invalid(message: str) -> Refusal:
@@ -161,6 +166,8 @@ def render_match(match: GroupMatch | NameMatch | AttributeMatch) -> str:
 def _remove_rule(work: Work, change: RemoveRule) -> None:
     known = work.model.rule(change.rule_id)
     if known is None:
+        if work.writer.rule_versions(change.rule_id):
+            return
         raise _not_found("mapping rule", change.rule_id)
     work.writer.end_rule(change.rule_id, work.now)
     event_id = work.ledger.record(
@@ -200,12 +207,22 @@ def _put_scope(work: Work, change: PutScope) -> None:
             }
         ),
     )
-    follow_model(work, event_id, "admin_action")
+    if known is None or known.kind != change.kind:
+        _touch_given_at(work, change.scope_id, event_id)
+    follow_model(work, event_id, "scope_change")
+
+
+def _touch_given_at(work: Work, scope_id: ScopeId, event_id: EventId) -> None:
+    """Overrides and invitations name scopes without any rule; those who have one there are worked out again."""
+    for member_id in work.writer.members_given_at(scope_id):
+        work.touch(member_id, event_id, "scope_change")
 
 
 def _remove_scope(work: Work, change: RemoveScope) -> None:
     known = work.model.scopes.get(change.scope_id)
     if known is None:
+        if work.writer.had_scope(change.scope_id):
+            return
         raise _not_found("scope", change.scope_id)
     if change.scope_id == work.state.root_scope_id:
         raise _invalid("the organisation itself is the root scope and cannot be removed")
@@ -214,9 +231,6 @@ def _remove_scope(work: Work, change: RemoveScope) -> None:
         raise Refusal(
             RefusalCode.IN_USE, f"scope '{known.name}' still has nodes below it; remove or move them first"
         )
-    for node in children:
-        parents = tuple(parent for parent in node.parents if parent != change.scope_id)
-        work.writer.put_scope(PutScope(node.scope_id, node.kind, node.name, node.host_id, parents))
     work.writer.end_scope(change.scope_id, work.now)
     event_id = work.ledger.record(
         "scope.deleted",
@@ -227,18 +241,18 @@ def _remove_scope(work: Work, change: RemoveScope) -> None:
             _field("host_id", known.host_id, None),
         ),
     )
-    for rule in work.model.inputs.rules:
-        if rule.scope_id == change.scope_id:
-            work.ledger.record(
-                "mapping.dangling",
-                (Target("rule", rule.rule_id), Target("scope", change.scope_id, role="object")),
-                parent=event_id,
-                rule_id=rule.rule_id,
-                rule_version=rule.version,
-            )
-    for member_id in work.writer.holders_at_scope(change.scope_id):
-        work.touch(member_id, event_id)
-    follow_model(work, event_id, "admin_action")
+    for node in children:
+        parents = tuple(parent for parent in node.parents if parent != change.scope_id)
+        work.writer.put_scope(PutScope(node.scope_id, node.kind, node.name, node.host_id, parents))
+        work.ledger.record(
+            "scope.updated",
+            (Target("scope", node.scope_id),),
+            (_field("parents", tuple(sorted(node.parents)), tuple(sorted(parents))),),
+            parent=event_id,
+            kind="scope_change",
+        )
+    _touch_given_at(work, change.scope_id, event_id)
+    follow_model(work, event_id, "scope_change")
 
 
 def _put_role(work: Work, change: PutRole) -> None:
@@ -250,6 +264,8 @@ def _put_role(work: Work, change: PutRole) -> None:
     faults = check_custom_role(work.model.catalogue, role_of_definition(change))
     if faults:
         raise _invalid("; ".join(str(fault) for fault in faults))
+    if known is not None and known == role_of_definition(change):
+        return
     work.writer.put_role(change)
     event_id = work.ledger.record(
         "role_definition.updated" if known else "role_definition.created",
@@ -266,50 +282,56 @@ def _put_role(work: Work, change: PutRole) -> None:
             }
         ),
     )
-    follow_model(work, event_id, "admin_action")
+    follow_model(work, event_id, "role_change")
 
 
 def _remove_role(work: Work, change: RemoveRole) -> None:
     known = work.model.roles.get(change.role)
     if known is None or not known.is_custom:
         raise _not_found("custom role", change.role)
-    in_rules = [rule.rule_id for rule in work.model.inputs.rules if rule.role == change.role]
-    if in_rules or work.writer.holders_of_role(change.role):
+    inputs = work.model.inputs
+    if (
+        any(rule.role == change.role for rule in inputs.rules)
+        or change.role in inputs.default_roles.values()
+        or work.writer.is_role_given(change.role)
+    ):
         raise Refusal(
             RefusalCode.IN_USE,
-            f"role '{change.role}' is in use; remove its rules, overrides and invitations first",
+            f"role '{change.role}' is in use; take it out of rules, default roles, overrides and invitations first",
         )
     work.writer.delete_role(change.role)
     event_id = work.ledger.record(
         "role_definition.deleted", (Target("role", change.role),), (_field("label", known.label, None),)
     )
-    follow_model(work, event_id, "admin_action")
+    follow_model(work, event_id, "role_change")
 
 
 def _set_settings(work: Work, change: SetSettings) -> None:
+    state, switches = work.state, work.model.catalogue.switches
     moved: dict[str, tuple[JSONValue, JSONValue]] = {}
-    switches = dict(work.state.switches)
+    amended: dict[str, object] = {}
+    turned: dict[str, bool] = {}
     for name, value in change.values.items():
         path = f"settings.{name}"
         if name == "seat_policy" and value in set(SeatPolicy):
-            moved[path] = (work.state.seat_policy.value, str(value))
-            work.amend(seat_policy=SeatPolicy(value))
+            moved[path] = (state.seat_policy.value, str(value))
+            amended["seat_policy"] = SeatPolicy(value)
         elif name == "resolution" and value in set(Resolution):
-            moved[path] = (work.state.resolution, str(value))
-            work.amend(resolution=str(value))
-        elif name in work.model.catalogue.switches and isinstance(value, bool):
-            moved[path] = (switches.get(name, work.model.catalogue.switches[name].default), value)
-            switches[name] = value
+            moved[path] = (state.resolution, str(value))
+            amended["resolution"] = str(value)
+        elif name in switches and isinstance(value, bool):
+            moved[path] = (state.switches.get(name, switches[name].default), value)
+            turned[name] = value
         else:
             known = ["seat_policy=reject|waitlist", "resolution=union|priority"]
-            known += [f"{switch}=true|false" for switch in work.model.catalogue.switches]
+            known += [f"{switch}=true|false" for switch in switches]
             raise _invalid(f"setting '{name}={value}' is not known here; settings are {', '.join(known)}")
-    work.amend(switches=switches)
     changes = _moved_fields(moved)
     if not changes:
         return
+    work.amend(**amended, switches={**state.switches, **turned})
     event_id = work.ledger.record("settings.updated", (_organisation(work),), changes)
-    follow_model(work, event_id, "admin_action")
+    follow_model(work, event_id, "settings_change")
 
 
 def _organisation(work: Work) -> Target:
@@ -317,6 +339,8 @@ def _organisation(work: Work) -> Target:
 
 
 def _set_plan(work: Work, change: SetPlan) -> None:
+    if isinstance(work.command.actor, AdminActor) and not _is_owner_or_operator(work):
+        raise Refusal(RefusalCode.NOT_ALLOWED, "only the owner or the operator changes the plan (MT-15)")
     catalogue = work.model.catalogue
     plan = catalogue.plans.get(change.plan)
     if plan is None:
@@ -351,6 +375,8 @@ def _set_plan(work: Work, change: SetPlan) -> None:
 
 
 def _enrol_owner(work: Work, change: EnrolOwner) -> None:
+    if work.state.owner_id == change.member_id:
+        return
     if work.state.owner_id is not None:
         raise _invalid("the organisation has an owner; use a transfer")
     pii_ref = work.mint.id()
@@ -368,9 +394,8 @@ def _enrol_owner(work: Work, change: EnrolOwner) -> None:
 
 
 def _transfer_owner(work: Work, change: TransferOwner) -> None:
-    actor = work.command.actor
     former = work.state.owner_id
-    if not _is_operator(work) and not (isinstance(actor, AdminActor) and actor.admin_id == former):
+    if not _is_owner_or_operator(work):
         raise Refusal(
             RefusalCode.NOT_ALLOWED, "only the owner or the operator transfers the ownership (MT-16)"
         )
@@ -385,9 +410,9 @@ def _transfer_owner(work: Work, change: TransferOwner) -> None:
     event_id = work.ledger.record(
         "owner.transferred", (_member_target(record),), (_field("owner", former, change.member_id),)
     )
-    work.touch(change.member_id, event_id)
+    work.touch(change.member_id, event_id, "owner_transfer")
     if former is not None:
-        work.touch(former, event_id)
+        work.touch(former, event_id, "owner_transfer")
 
 
 def _check_person(
@@ -449,6 +474,11 @@ def _is_operator(work: Work) -> bool:
     return isinstance(actor, SystemActor) or (isinstance(actor, AdminActor) and actor.is_operator)
 
 
+def _is_owner_or_operator(work: Work) -> bool:
+    actor = work.command.actor
+    return _is_operator(work) or (isinstance(actor, AdminActor) and actor.admin_id == work.state.owner_id)
+
+
 def _check_end(work: Work, ends_at: datetime, what: str) -> None:
     if ends_at <= work.now:
         raise _invalid(
@@ -458,6 +488,12 @@ def _check_end(work: Work, ends_at: datetime, what: str) -> None:
 
 def _set_override(work: Work, change: SetOverride) -> None:
     record = _member(work, change.member_id)
+    known = work.writer.override(change.override_id)
+    if known is not None:
+        said = (change.member_id, change.grants, change.reason, change.ends_at)
+        if (known.member_id, known.grants, known.reason, known.ends_at) == said:
+            return
+        raise _invalid(f"there is an override '{change.override_id}' that says something else; use a new id")
     _check_end(work, change.ends_at, "the override")
     if not change.reason.strip():
         raise _invalid("an override needs a reason")
@@ -465,7 +501,7 @@ def _set_override(work: Work, change: SetOverride) -> None:
     _check_grants(work, change.grants)
     standing = work.writer.override_of(change.member_id)
     if standing is not None:
-        _end_override(work, EndOverride(standing.override_id))
+        _close_override(work, standing, record, "replaced")
     event_id = work.ledger.record(
         "override.set",
         (_member_target(record), Target("override", change.override_id, role="object")),
@@ -495,15 +531,20 @@ def _end_override(work: Work, change: EndOverride) -> None:
         raise _not_found("override", change.override_id)
     if override.ended_at is not None:
         return
-    work.writer.end_override(change.override_id, work.now)
-    record = _member(work, override.member_id)
-    event_id = work.ledger.record(
-        "override.ended",
-        (_member_target(record), Target("override", change.override_id, role="object")),
-        parent=override.created_event,
-        reason=Reason("expired" if change.expired else "ended"),
-    )
+    # Also of a member who is gone: an override must not stand for ever because of that.
+    record = work.writer.member_records([override.member_id])[override.member_id]
+    event_id = _close_override(work, override, record, "expired" if change.expired else "ended")
     work.touch(override.member_id, event_id, "override")
+
+
+def _close_override(work: Work, override: StoredOverride, record: MemberRecord, reason: str) -> EventId:
+    work.writer.end_override(override.override_id, work.now)
+    return work.ledger.record(
+        "override.ended",
+        (_member_target(record), Target("override", override.override_id, role="object")),
+        parent=work.adopt(override.created_event),
+        reason=Reason(reason),
+    )
 
 
 def _set_block(work: Work, change: SetBlock) -> None:
@@ -517,7 +558,7 @@ def _set_block(work: Work, change: SetBlock) -> None:
     event_id = work.ledger.record(
         "block.set", (_member_target(record),), (_field("reason", None, change.reason),)
     )
-    work.touch(change.member_id, event_id)
+    work.touch(change.member_id, event_id, "block")
 
 
 def _lift_block(work: Work, change: LiftBlock) -> None:
@@ -529,7 +570,7 @@ def _lift_block(work: Work, change: LiftBlock) -> None:
     event_id = work.ledger.record(
         "block.lifted", (_member_target(record),), (_field("reason", block.reason, None),)
     )
-    work.touch(change.member_id, event_id)
+    work.touch(change.member_id, event_id, "block")
 
 
 def _invite(work: Work, change: Invite) -> None:
@@ -537,6 +578,14 @@ def _invite(work: Work, change: Invite) -> None:
     key = name_key(change.mail)
     if "@" not in key.strip("@"):
         raise _invalid(f"'{change.mail}' is not a mail address")
+    known = work.writer.invitation(change.invitation_id)
+    if known is not None:
+        said = (change.mail, change.role, change.scope_id, change.ends_at)
+        if (known.mail, known.role, known.scope_id, known.ends_at) == said:
+            return
+        raise _invalid(
+            f"there is an invitation '{change.invitation_id}' that says something else; use a new id"
+        )
     if work.writer.members_by_mail({key}):
         raise _invalid(f"a member with the mail '{change.mail}' exists; use an override to change the access")
     _check_grants(work, ((change.role, change.scope_id),))
@@ -567,70 +616,81 @@ def _invite(work: Work, change: Invite) -> None:
     )
     work.writer.insert_invitation(invitation, work.now)
     work.amend(reserved=work.state.reserved + 1)
+    work.seat_event = event_id
 
 
-def seat_refusal(work: Work, consequence: str) -> Refusal:
+def seat_refusal(work: Work, consequence: str, members: Collection[MemberId] = ()) -> Refusal:
     """The words that a person who runs out of seats reads. Source: docs/decisions/0006-seats.md"""
     limit = seat_limit(work.state, work.model.catalogue) or 0
-    used = work.seats_before
+    used = work.state.seated + work.state.reserved
     plan = f" (plan {work.state.plan})" if work.state.plan else ""
     return Refusal(
         RefusalCode.SEAT_LIMIT_REACHED,
         f"Seat limit reached: {used} of {limit} used{plan}. {consequence}",
         numbers=(("limit", limit), ("used", used)),
+        subject=min(members, default=""),
     )
 
 
-def _pending_invitation(work: Work, invitation_id: str) -> StoredInvitation:
-    invitation = work.writer.invitation(InvitationId(invitation_id))
+def _invitation(work: Work, invitation_id: InvitationId) -> StoredInvitation:
+    invitation = work.writer.invitation(invitation_id)
     if invitation is None:
         raise _not_found("invitation", invitation_id)
-    if invitation.state != "pending":
-        raise _invalid(f"the invitation is {invitation.state}")
     return invitation
 
 
 def _accept_invitation(work: Work, change: AcceptInvitation) -> None:
-    invitation = _pending_invitation(work, change.invitation_id)
+    invitation = _invitation(work, change.invitation_id)
+    if invitation.state != "pending":
+        raise _invalid(f"the invitation is {invitation.state}")
     if invitation.ends_at <= work.now:
         raise _invalid("the invitation has ended; ask for a new one")
     work.writer.end_invitation(change.invitation_id, "accepted")
-    work.writer.insert_members(
-        [
-            NewMember(
-                change.member_id,
-                invitation.mail,
-                invitation.mail,
-                invitation.pii_ref,
-                is_active=False,
-                invited=((invitation.role, invitation.scope_id),),
-            )
-        ],
-        work.now,
-    )
     event_id = work.ledger.record(
         "invitation.accepted",
         (
             Target("invitation", change.invitation_id, pii=invitation.pii_ref),
             Target("member", change.member_id, role="object", pii=invitation.pii_ref),
         ),
-        parent=invitation.created_event,
+        parent=work.adopt(invitation.created_event),
     )
-    created = work.ledger.record(
-        "member.created", (Target("member", change.member_id, pii=invitation.pii_ref),), parent=event_id
-    )
+    given = (invitation.role, invitation.scope_id)
+    record = work.writer.member_records([change.member_id]).get(change.member_id)
+    if record is not None:
+        work.writer.set_invited(change.member_id, (*record.facts.invited, given))
+    else:
+        member = NewMember(
+            change.member_id,
+            invitation.mail,
+            invitation.mail,
+            invitation.pii_ref,
+            is_active=False,
+            invited=(given,),
+        )
+        work.writer.insert_members([member], work.now)
+        event_id = work.ledger.record(
+            "member.created", (Target("member", change.member_id, pii=invitation.pii_ref),), parent=event_id
+        )
+        work.counters["members_created"] += 1
     # The reserved seat becomes the member's in this transaction: nobody else can be given it in between.
     work.amend(reserved=work.state.reserved - 1)
-    work.touch(change.member_id, created)
+    work.entitled.add(change.member_id)
+    work.touch(change.member_id, event_id, "invitation")
+    if record is not None and record.seat is Seat.SEATED:
+        work.open_seats(event_id, "seat_policy")
 
 
 def _end_invitation(work: Work, change: EndInvitation) -> None:
-    invitation = _pending_invitation(work, change.invitation_id)
+    invitation = _invitation(work, change.invitation_id)
+    if invitation.state == "accepted":
+        raise _invalid("the invitation is accepted; remove the member instead")
+    if invitation.state != "pending":
+        return
     work.writer.end_invitation(change.invitation_id, "expired" if change.expired else "withdrawn")
     event_id = work.ledger.record(
         "invitation.ended",
         (Target("invitation", change.invitation_id, pii=invitation.pii_ref),),
-        parent=invitation.created_event,
+        parent=work.adopt(invitation.created_event),
         reason=Reason("expired" if change.expired else "withdrawn"),
     )
     work.amend(reserved=work.state.reserved - 1)
@@ -638,7 +698,11 @@ def _end_invitation(work: Work, change: EndInvitation) -> None:
 
 
 def _remove_member(work: Work, change: RemoveMember) -> None:
-    record = _member(work, change.member_id)
+    record = work.writer.member_records([change.member_id]).get(change.member_id)
+    if record is None:
+        raise _not_found("member", change.member_id)
+    if record.is_deleted:
+        return
     _check_person(work, record, "removed")
     if record.has_users:
         raise Refusal(
@@ -667,18 +731,8 @@ def _add_domain(work: Work, change: AddDomain) -> None:
 
 def _put_directory(work: Work, change: PutDirectory) -> None:
     known = {directory.directory_id: directory for directory in work.writer.directories()}
-    stored = known.get(change.directory_id)
-    if any(
-        other.name == change.name and other.directory_id != change.directory_id for other in known.values()
-    ):
-        raise _invalid(f"a directory named '{change.name}' exists; choose another name")
-    if change.default_role:
-        faults = check_default_role(
-            change.default_role, catalogue=work.model.catalogue, roles=work.model.roles
-        )
-        if faults:
-            raise _invalid("; ".join(str(fault) for fault in faults))
-        _check_may_assign(work, change.default_role)
+    stored = known.pop(change.directory_id, None)
+    _check_directory(work, change, stored, known.values())
     interval = change.settings.get("interval_seconds")
     seconds = int(interval) if interval is not None else None
     directory = StoredDirectory(
@@ -692,21 +746,54 @@ def _put_directory(work: Work, change: PutDirectory) -> None:
         interval_seconds=seconds,
         next_run_at=work.now if seconds else None,
     )
+    before: Mapping[str, str | int | bool] = stored.settings if stored else {}
+    changes = _moved_fields(
+        {
+            "kind": (stored.kind if stored else None, change.kind),
+            "name": (stored.name if stored else None, change.name),
+            **_settings_fields(before, change.settings),
+            "default_role": (stored.default_role if stored else None, change.default_role),
+            "priority": (stored.priority if stored else None, change.priority),
+        }
+    )
+    if not changes:
+        return
+    if stored is not None and stored.interval_seconds == seconds:
+        directory = replace(directory, next_run_at=stored.next_run_at)
     work.writer.put_directory(directory, work.now)
     event_id = work.ledger.record(
         "directory.updated" if stored else "directory.created",
         (Target("directory", change.directory_id),),
-        _moved_fields(
-            {
-                "kind": (stored.kind if stored else None, change.kind),
-                "name": (stored.name if stored else None, change.name),
-                **_settings_fields(stored.settings if stored else {}, change.settings),
-                "default_role": (stored.default_role if stored else None, change.default_role),
-                "priority": (stored.priority if stored else None, change.priority),
-            }
-        ),
+        changes,
     )
-    follow_model(work, event_id, "admin_action")
+    follow_model(work, event_id, "directory_change")
+
+
+def _check_directory(
+    work: Work, change: PutDirectory, stored: StoredDirectory | None, others: Iterable[StoredDirectory]
+) -> None:
+    if change.kind not in DIRECTORY_KINDS:
+        raise _invalid(f"'{change.kind}' is no kind of directory; there are {', '.join(DIRECTORY_KINDS)}")
+    if stored is not None and stored.kind != change.kind:
+        raise _invalid(
+            f"directory '{stored.name}' is of the kind {stored.kind} and stays so; add another directory"
+        )
+    if not change.name.strip():
+        raise _invalid("a directory needs a name")
+    if any(name_key(other.name) == name_key(change.name) for other in others):
+        raise _invalid(f"a directory named '{change.name}' exists; choose another name")
+    for name in ("interval_seconds", *GUARD_SETTINGS):
+        value = change.settings.get(name)
+        if value is not None and not (type(value) is int and value >= (name in _FROM_ONE)):
+            lowest = int(name in _FROM_ONE)
+            raise _invalid(f"setting '{name}' of a directory is a whole number from {lowest}, not '{value}'")
+    if change.default_role:
+        faults = check_default_role(
+            change.default_role, catalogue=work.model.catalogue, roles=work.model.roles
+        )
+        if faults:
+            raise _invalid("; ".join(str(fault) for fault in faults))
+        _check_may_assign(work, change.default_role)
 
 
 def _settings_fields(

@@ -22,6 +22,7 @@ from provisioning.facts import fold_directory_changes
 from provisioning.ledger import Ledger
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, Mint, UnitOfWork, Writer
+from provisioning.seats import free_seats, seat_limit, thresholds_crossed
 from provisioning.state import OrganisationState, SeatPolicy, StoredDirectory
 from provisioning.work import BATCH_SIZE, Work
 
@@ -42,35 +43,32 @@ def apply_changes(
     Raises: StaleFenceError when another run holds the directory.
     """
     try:
-        applied, more_waiting = _transact(command, unit_of_work, clock, mint, models)
+        applied = _transact(command, unit_of_work, clock, mint, models)
     except Refusal as refusal:
-        return _refuse(command, refusal, unit_of_work, clock, mint)
-    rest = replace(command, changes=(), expected_version=None, refuse_when_full=False, give_seats=True)
-    return _follow_up(applied, rest, more_waiting, unit_of_work, clock, mint, models)
+        return refuse(command, refusal, unit_of_work=unit_of_work, clock=clock, mint=mint)
+    return _follow_up(applied, command, unit_of_work, clock, mint, models)
 
 
 def drain_pending(
     command: Command, *, unit_of_work: UnitOfWork, clock: Clock, mint: Mint, models: ModelCache
 ) -> Applied:
-    """Work out the access of everyone who is queued, in batches. The command says only who acts and why."""
+    """Work out the access of everyone who is queued, in batches, and give the seats that are free.
+
+    The command says only who acts and why.
+    """
     rest = replace(command, changes=())
-    applied, more_waiting = _transact(rest, unit_of_work, clock, mint, models, is_draining=True)
-    return _follow_up(applied, rest, more_waiting, unit_of_work, clock, mint, models)
+    applied = _transact(rest, unit_of_work, clock, mint, models, is_draining=True)
+    return _follow_up(applied, rest, unit_of_work, clock, mint, models)
 
 
 def _follow_up(
-    applied: Applied,
-    rest: Command,
-    more_waiting: bool,
-    unit_of_work: UnitOfWork,
-    clock: Clock,
-    mint: Mint,
-    models: ModelCache,
+    applied: Applied, command: Command, unit_of_work: UnitOfWork, clock: Clock, mint: Mint, models: ModelCache
 ) -> Applied:
+    rest = replace(command, changes=(), expected_version=None, plan_hash="")
     counters = Counter(applied.counters)
     events, members = list(applied.events), list(applied.members)
-    while applied.pending or more_waiting:
-        applied, more_waiting = _transact(rest, unit_of_work, clock, mint, models, is_draining=True)
+    while applied.pending:
+        applied = _transact(rest, unit_of_work, clock, mint, models, is_draining=True)
         counters.update(applied.counters)
         events.extend(applied.events)
         members.extend(applied.members)
@@ -85,34 +83,41 @@ def _transact(
     models: ModelCache,
     *,
     is_draining: bool = False,
-) -> tuple[Applied, bool]:
+) -> Applied:
     with unit_of_work.write() as writer:
         work = begin_work(command, writer, clock, mint, models)
         if command.plan_hash:
             work.ledger.begin("mapping.applied", state_target(work.state), command.plan_hash)
-        directory_changes = [change for change in command.changes if isinstance(change, _DIRECTORY_CHANGES)]
-        if directory_changes:
-            fold_directory_changes(work, _speaker(work), directory_changes)
-        for change in command.changes:
-            if isinstance(change, _ADMINISTRATOR_CHANGES):
-                apply_administration(work, change)
-        remaining = _take_pending(work) if work.pending or is_draining else 0
-        if work.causes or work.seats_opened or command.give_seats:
+        take_in(work)
+        is_last = _take_pending(work) if work.is_queueing or is_draining else True
+        work.seats_opened = work.seats_opened or (is_last and is_draining)
+        if work.causes or work.seats_opened:
             work_out(work, work.causes.keys())
         turned_away = work.explicit & work.waiting
         if turned_away and command.refuse_when_full and work.state.seat_policy is SeatPolicy.REJECT:
-            raise seat_refusal(work, "The user was not added.")
+            raise seat_refusal(work, "The user was not added.", turned_away - work.newcomers)
         state = _finish(work)
+        pending = writer.count_pending() if work.is_queueing or is_draining else 0
     if work.is_amended:
         models.put(state, work.model)
-    applied = Applied(
+    return Applied(
         access_version=state.access_version,
         events=work.ledger.event_ids,
         counters=dict(+work.counters),
-        pending=remaining,
+        pending=pending,
         members=tuple(work.access_changed),
     )
-    return applied, work.more_waiting
+
+
+def take_in(work: Work) -> None:
+    """Check and store what the command says, and note whose access must be worked out. Raises `Refusal`."""
+    changes = work.command.changes
+    directory_changes = [change for change in changes if isinstance(change, _DIRECTORY_CHANGES)]
+    if directory_changes:
+        fold_directory_changes(work, _speaker(work), directory_changes)
+    for change in changes:
+        if isinstance(change, _ADMINISTRATOR_CHANGES):
+            apply_administration(work, change)
 
 
 def state_target(state: OrganisationState) -> Target:
@@ -140,6 +145,7 @@ def begin_work(command: Command, writer: Writer, clock: Clock, mint: Mint, model
         model=models.get(writer, state),
         ledger=open_ledger(command, state, now=now, mint=mint),
         seats_before=state.seated + state.reserved,
+        defers_seats=command.defer_seats,
     )
 
 
@@ -165,19 +171,29 @@ def _speaker(work: Work) -> StoredDirectory:
     )
 
 
-def _take_pending(work: Work) -> int:
-    """Add the head of the queue to the people of this transaction; how many stay queued."""
+def _take_pending(work: Work) -> bool:
+    """Add the head of the queue to the people of this transaction; whether that was all of it.
+
+    While more people follow than there are seats for, newcomers wait, so that the order of the list decides in the
+    end and not the order of the batches.
+    """
     taken = work.writer.take_pending(BATCH_SIZE)
     for pending in taken:
+        work.ledger.adopt(pending.parent, pending.root)
         work.touch(pending.member_id, pending.parent, pending.kind)
-        if work.ledger.root_of(pending.parent) != pending.root:
-            work.roots[pending.parent] = pending.root
-    return work.writer.count_pending() if len(taken) == BATCH_SIZE else 0
+    if taken and work.opened_by is None:
+        work.opened_by = taken[-1].parent
+    remaining = work.writer.count_pending() if len(taken) == BATCH_SIZE else 0
+    free = free_seats(seat_limit(work.state, work.model.catalogue), work.state.seated + work.state.reserved)
+    if remaining and free is not None and free < remaining + len(work.causes):
+        work.defers_seats = True
+    return not remaining
 
 
 def _finish(work: Work) -> OrganisationState:
     writer, now = work.writer, work.now
     state = work.state
+    _record_thresholds(work)
     if work.is_changed:
         state = replace(
             state,
@@ -194,12 +210,25 @@ def _finish(work: Work) -> OrganisationState:
     return state
 
 
+def _record_thresholds(work: Work) -> None:
+    state = work.state
+    limit, used = seat_limit(state, work.model.catalogue), state.seated + state.reserved
+    for percent in thresholds_crossed(limit, work.seats_before, used):
+        work.ledger.record(
+            "seat.threshold_reached",
+            (state_target(state),),
+            (FieldChange("limit", None, limit), FieldChange("used", None, used)),
+            parent=work.seat_event,
+            reason=Reason("seat_threshold", (("percent", percent),)),
+        )
+
+
 def _notice(state: OrganisationState, members: list[MemberId]) -> Mapping[str, object]:
     return {"access_version": state.access_version, "members": sorted(set(members))}
 
 
-def _refuse(
-    command: Command, refusal: Refusal, unit_of_work: UnitOfWork, clock: Clock, mint: Mint
+def refuse(
+    command: Command, refusal: Refusal, *, unit_of_work: UnitOfWork, clock: Clock, mint: Mint
 ) -> Refused:
     """Write the refusal's event in a transaction of its own, after the refused one has been rolled back."""
     with unit_of_work.write() as writer:

@@ -25,7 +25,7 @@ class Command:
 
     `directory_id` is the speaker of directory changes. `root` is the event that began it all, when there is one (a
     run's start). `refuse_when_full` lets a full organisation turn a pushed user away, as its seat policy says; pulled
-    directories never set it. `defer_seats` leaves newcomers on the waiting list, for `give_seats` at the end of a
+    directories never set it. `defer_seats` leaves newcomers on the waiting list, for `drain_pending` at the end of a
     long run, so that the order of the list decides and not the order of the batches. `expected_version` refuses the
     command when access has moved since it was previewed; `plan_hash` names that preview in the record.
     """
@@ -40,7 +40,6 @@ class Command:
     fence: Fence | None = None
     refuse_when_full: bool = False
     defer_seats: bool = False
-    give_seats: bool = False
     expected_version: int | None = None
     plan_hash: str = ""
 

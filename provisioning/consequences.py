@@ -3,7 +3,7 @@
 `work_out` is the only place where grants are opened and closed and seats are given and taken.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,7 +11,9 @@ from audit.events import FieldChange, Reason, Target
 from directory.ids import EventId, MemberId, RoleId, ScopeId
 from mappings.access import Access, resolve_access
 from mappings.rules import Grant
-from provisioning.seats import Candidate, allot_seats, free_seats, seat_limit, thresholds_crossed
+from provisioning.models import OrganisationModel
+from provisioning.ports import Reader
+from provisioning.seats import Candidate, allot_seats, free_seats, seat_limit
 from provisioning.state import (
     CloseInterval,
     MemberRecord,
@@ -19,11 +21,15 @@ from provisioning.state import (
     OpenGrant,
     OpenInterval,
     OrganisationState,
+    PendingMember,
     Seat,
 )
 from provisioning.work import BATCH_SIZE, Work
 
 Pair = tuple[RoleId, ScopeId]
+
+NO_END = 2**31 - 1
+"""A number of people that is never reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,183 +44,239 @@ class Outlook:
         return self.desired.is_active and bool(self.desired.grants)
 
     @property
+    def has_seat(self) -> bool:
+        return self.record.seat is Seat.SEATED
+
+    @property
     def held_pairs(self) -> set[Pair]:
         return {held.grant.pair for held in self.record.held}
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The members of one transaction after seats were given. `free` is what is left; None is unlimited."""
+    """What becomes of the members of one transaction. `kept` must stay as they are: see `settle`.
 
+    `has_more`: more people wait than could be looked at, and there may be seats for them.
+    """
+
+    outlooks: dict[MemberId, Outlook]
     seats: dict[MemberId, Seat]
     seated: int
-    free: int | None
+    kept: MemberRecord | None = None
+    has_more: bool = False
+
+    def target(self, outlook: Outlook) -> tuple[Grant, ...]:
+        """What the member holds afterwards."""
+        return outlook.desired.grants if self.seats[outlook.record.member_id] is Seat.SEATED else ()
+
+    def gains(self, pair: Pair) -> bool:
+        """Whether somebody gets this role at this scope who did not have it."""
+        return any(
+            pair not in outlook.held_pairs and pair in {grant.pair for grant in self.target(outlook)}
+            for outlook in self.outlooks.values()
+        )
 
 
-def settle_seats(
-    outlooks: Collection[Outlook],
-    state: OrganisationState,
-    limit: int | None,
-    *,
-    now: datetime,
-    is_deferred: bool = False,
-) -> Settlement:
-    """Give the seats of one transaction: whoever holds and needs one keeps it, the others go by the list."""
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """The terms on which seats are given. `limit` None is unlimited.
+
+    `opens`: seats are given from the waiting list even when nobody leaves. `defers`: newcomers wait, whatever is
+    free. `entitled` have a seat reserved for them. `at_most` people are taken from the waiting list.
+    """
+
+    state: OrganisationState
+    limit: int | None
+    admin_pair: Pair
+    now: datetime
+    opens: bool = False
+    defers: bool = False
+    entitled: frozenset[MemberId] = frozenset()
+    at_most: int = NO_END
+
+
+Look = Callable[[Collection[MemberId]], dict[MemberId, Outlook]]
+
+
+def settle(outlooks: dict[MemberId, Outlook], seating: Seating, *, reader: Reader, look: Look) -> Settlement:
+    """Decide who is seated and what they hold, without storing it.
+
+    Whoever holds a seat and needs one keeps it. The seats that are free, or come free, go by the order of the list to
+    the newcomers and to those who have been waiting. Nothing may leave the organisation without an active Admin: one
+    who would be the last to go is taken out, as `kept`. An administrator's own explicit change is refused before.
+    """
+    affected = len(outlooks)
+    outlooks = dict(outlooks)
+    is_freed = any(outlook.has_seat and not outlook.needs_seat for outlook in outlooks.values())
+    if (is_freed or seating.opens) and not seating.defers:
+        free = free_seats(seating.limit, _keeping(outlooks, seating) + seating.state.reserved)
+        room = seating.at_most if free is None else min(free, seating.at_most)
+        while room and (waiting := reader.waiting(room, list(outlooks))):
+            found = look(waiting)
+            outlooks.update(found)
+            room = sum(not outlook.needs_seat for outlook in found.values())
+    settlement = replace(_allot(outlooks, seating), has_more=len(outlooks) - affected >= seating.at_most)
+    kept = _last_admin(settlement, seating.admin_pair, reader)
+    if kept is None:
+        return settlement
+    record = outlooks.pop(kept).record
+    return replace(_allot(outlooks, seating), kept=record, has_more=settlement.has_more)
+
+
+def _keeping(outlooks: dict[MemberId, Outlook], seating: Seating) -> int:
+    """Seat holders when the leavers have gone and the reserved seats are taken, before anybody else comes."""
+    seated = seating.state.seated
+    for outlook in outlooks.values():
+        keeps = outlook.has_seat or outlook.record.member_id in seating.entitled
+        seated += (keeps and outlook.needs_seat) - outlook.has_seat
+    return seated
+
+
+def _allot(outlooks: dict[MemberId, Outlook], seating: Seating) -> Settlement:
     seats: dict[MemberId, Seat] = {}
     candidates: list[Candidate] = []
-    seated = state.seated
-    for outlook in outlooks:
+    for member_id, outlook in outlooks.items():
         record = outlook.record
-        has_seat = record.seat is Seat.SEATED
         if not outlook.needs_seat:
-            seats[record.member_id] = Seat.NONE
-            seated -= has_seat
-        elif has_seat:
-            seats[record.member_id] = Seat.SEATED
+            seats[member_id] = Seat.NONE
+        elif outlook.has_seat or member_id in seating.entitled:
+            seats[member_id] = Seat.SEATED
         else:
+            since = record.waiting_since or seating.now
+            rank = outlook.desired.rank
             candidates.append(
-                Candidate(
-                    record.member_id,
-                    outlook.desired.priority,
-                    outlook.desired.rank,
-                    record.waiting_since or now,
-                    record.facts.is_owner,
-                )
+                Candidate(member_id, outlook.desired.priority, rank, since, record.facts.is_owner)
             )
-    free = free_seats(limit, seated + state.reserved)
-    allotment = allot_seats(candidates, 0 if is_deferred else free)
+    seated = _keeping(outlooks, seating)
+    free = 0 if seating.defers else free_seats(seating.limit, seated + seating.state.reserved)
+    allotment = allot_seats(candidates, free)
     seats.update((candidate.member_id, Seat.SEATED) for candidate in allotment.seated)
     seats.update((candidate.member_id, Seat.WAITING) for candidate in allotment.waiting)
-    seated += len(allotment.seated)
-    return Settlement(seats, seated, free_seats(limit, seated + state.reserved))
+    return Settlement(outlooks, seats, seated + len(allotment.seated))
+
+
+def _last_admin(settlement: Settlement, pair: Pair, reader: Reader) -> MemberId | None:
+    """The member who must be kept, so that an active Admin at the organisation remains (MK-12).
+
+    With an owner there always is one (MT-20).
+    """
+    losing = {
+        member_id
+        for member_id, outlook in settlement.outlooks.items()
+        if pair in outlook.held_pairs and pair not in {grant.pair for grant in settlement.target(outlook)}
+    }
+    if not losing or settlement.gains(pair):
+        return None
+    holders = reader.holders(*pair, limit=len(losing) + 1)
+    return None if any(holder not in losing for holder in holders) else min(losing)
+
+
+def admin_pair(model: OrganisationModel, state: OrganisationState) -> Pair:
+    """The grant that at least one active member must hold."""
+    return (model.catalogue.administrator_role, state.root_scope_id)
+
+
+def look_at(
+    records: Iterable[MemberRecord], model: OrganisationModel, now: datetime
+) -> dict[MemberId, Outlook]:
+    """What each of the members holds and should hold. Who is gone for good is left out."""
+    return {
+        record.member_id: Outlook(record, resolve_access(model.access, record.facts, now=now))
+        for record in records
+        if not (record.is_deleted and not record.has_users and not record.facts.invited)
+    }
 
 
 def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
     """Bring what these members hold in line with the facts, within the seats, an event for each edge that moves.
 
-    A seat that is freed goes to the head of the waiting list in the same transaction. Members whose change would
-    leave the organisation without an Admin stay as they are until there is another.
+    A seat that is freed goes to the head of the waiting list in the same transaction. A member whose change would
+    leave the organisation without an Admin stays as they are until there is another.
     """
-    outlooks = _look(work, member_ids)
-    limit = seat_limit(work.state, work.model.catalogue)
-    settlement = settle_seats(
-        outlooks.values(), work.state, limit, now=work.now, is_deferred=work.command.defer_seats
+
+    def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
+        return look_at(work.writer.member_records(ids).values(), work.model, work.now)
+
+    seating = Seating(
+        state=work.state,
+        limit=seat_limit(work.state, work.model.catalogue),
+        admin_pair=admin_pair(work.model, work.state),
+        now=work.now,
+        opens=work.seats_opened,
+        defers=work.defers_seats,
+        entitled=frozenset(work.entitled),
+        at_most=BATCH_SIZE,
     )
-    may_seat = not work.command.defer_seats and settlement.free != 0
-    frees = work.seats_opened or any(
-        outlook.record.seat is Seat.SEATED and not outlook.needs_seat for outlook in outlooks.values()
+    settlement = settle(look(member_ids), seating, reader=work.writer, look=look)
+    if settlement.kept is not None:
+        _hold(work, settlement.kept)
+    _settle(work, settlement, seating)
+    if settlement.has_more:
+        _queue_waiting(work, seating.limit)
+    made_admin, work.admin_event = work.admin_event, None
+    held = work.writer.held_members() if made_admin is not None else []
+    if made_admin is not None and held:
+        for member_id in held:
+            work.touch(member_id, made_admin, "last_admin")
+        work_out(work, held)
+
+
+def _queue_waiting(work: Work, limit: int | None) -> None:
+    """Queue those for whom seats are left although this transaction has seated as many as it may."""
+    parent = work.opened_by or work.command.root
+    free = free_seats(limit, work.state.seated + work.state.reserved)
+    if parent is None or free == 0:
+        return
+    root = work.ledger.root_of(parent)
+    waiting = work.writer.waiting(NO_END if free is None else free, ())
+    work.writer.enqueue_members(
+        [PendingMember(member_id, work.opened_kind, root, parent) for member_id in waiting]
     )
-    if may_seat and (frees or work.command.give_seats):
-        room = BATCH_SIZE if settlement.free is None else min(settlement.free, BATCH_SIZE)
-        waiting = work.writer.waiting(room, list(outlooks))
-        work.more_waiting = len(waiting) == BATCH_SIZE
-        if waiting:
-            outlooks.update(_look(work, waiting))
-            settlement = settle_seats(outlooks.values(), work.state, limit, now=work.now)
-    kept = _protect_last_admin(work, outlooks, settlement)
-    if kept is not None:
-        _hold(work, outlooks.pop(kept).record)
-        settlement = settle_seats(
-            outlooks.values(), work.state, limit, now=work.now, is_deferred=work.command.defer_seats
-        )
-    _settle(work, outlooks, settlement)
-    gained = _admin_pair(work) in {
-        pair for outlook in outlooks.values() for pair in _gained(outlook, settlement.seats)
-    }
-    if gained:
-        held = [member_id for member_id in work.writer.held_members() if member_id not in outlooks]
-        if held:
-            work_out(work, held)
-
-
-def _look(work: Work, member_ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
-    records = work.writer.member_records(member_ids)
-    access = work.model.access
-    return {
-        member_id: Outlook(record, resolve_access(access, record.facts, now=work.now))
-        for member_id, record in records.items()
-        if not (record.is_deleted and not record.has_users and not record.facts.invited)
-    }
-
-
-def _admin_pair(work: Work) -> Pair:
-    return (work.model.catalogue.administrator_role, work.state.root_scope_id)
-
-
-def _target(outlook: Outlook, seats: dict[MemberId, Seat]) -> tuple[Grant, ...]:
-    return outlook.desired.grants if seats[outlook.record.member_id] is Seat.SEATED else ()
-
-
-def _gained(outlook: Outlook, seats: dict[MemberId, Seat]) -> set[Pair]:
-    return {grant.pair for grant in _target(outlook, seats)} - outlook.held_pairs
-
-
-def _protect_last_admin(
-    work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlement
-) -> MemberId | None:
-    """The member who must be held back, so that an active Admin at the organisation remains (MK-12).
-
-    An administrator's own explicit change is refused instead. With an owner there always is one (MT-20).
-    """
-    pair = _admin_pair(work)
-    losing = {
-        member_id
-        for member_id, outlook in outlooks.items()
-        if pair in outlook.held_pairs
-        and pair not in {grant.pair for grant in _target(outlook, settlement.seats)}
-    }
-    if not losing or any(pair in _gained(outlook, settlement.seats) for outlook in outlooks.values()):
-        return None
-    holders = work.writer.holders(*pair, limit=len(losing) + 1)
-    if any(holder not in losing for holder in holders):
-        return None
-    return min(losing)
+    work.is_queueing = True
 
 
 def _hold(work: Work, record: MemberRecord) -> None:
     if record.is_held:
         return
-    cause = work.causes.get(record.member_id)
     work.ledger.record(
         "member.change_held",
         (Target("member", record.member_id, pii=record.pii_ref),),
-        parent=cause,
-        root=_root(work, cause),
+        parent=work.causes.get(record.member_id),
         reason=Reason("last_admin"),
     )
     work.counters["changes_held"] += 1
     work.writer.update_members(
         [_update(record, is_active=record.is_active, seat=record.seat, is_held=True)], work.now
     )
+    work.is_changed = True
 
 
-def _settle(work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlement) -> None:
+def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
     opened: list[OpenInterval] = []
     closed: list[CloseInterval] = []
     restated: list[OpenGrant] = []
     updates: list[MemberUpdate] = []
-    limit = seat_limit(work.state, work.model.catalogue)
+    if settlement.seated != work.state.seated:
+        work.amend(seated=settlement.seated)
     # Leavers first: the event of a freed seat is the cause of the seat that is given.
     ordered = sorted(
-        outlooks.values(),
+        settlement.outlooks.values(),
         key=lambda outlook: (
             settlement.seats[outlook.record.member_id] is not Seat.NONE,
             outlook.record.member_id,
         ),
     )
-    freed_by = work.opened_by
     for outlook in ordered:
         record, desired = outlook.record, outlook.desired
         seat = settlement.seats[record.member_id]
-        step = _Step(work, record, freed_by)
-        _record_activity(step, desired)
-        _record_grants(step, _target(outlook, settlement.seats), opened, closed, restated)
+        is_deleted = not record.has_users and not record.facts.is_owner and not record.facts.invited
+        step = _Step(work, record)
+        _record_activity(step, desired, is_deleted=is_deleted)
+        _record_grants(step, settlement.target(outlook), seating.admin_pair, opened, closed, restated)
         if seat is Seat.WAITING:
             work.waiting.add(record.member_id)
         if seat is not record.seat:
-            event_id = _record_seat(step, seat, limit)
-            if record.seat is Seat.SEATED:
-                freed_by = event_id
+            _record_seat(step, seat, seating.limit)
         if record.is_held:
             step.record("member.change_released")
         update = _update(
@@ -223,7 +285,7 @@ def _settle(work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlemen
             seat=seat,
             access=desired,
             now=work.now,
-            is_deleted=not record.has_users and not record.facts.is_owner and not record.facts.invited,
+            is_deleted=is_deleted,
         )
         if update != _update(record, is_active=record.is_active, seat=record.seat, is_held=record.is_held):
             updates.append(update)
@@ -235,9 +297,6 @@ def _settle(work: Work, outlooks: dict[MemberId, Outlook], settlement: Settlemen
         work.writer.restate_intervals(restated)
     if updates:
         work.writer.update_members(updates, work.now)
-    if settlement.seated != work.state.seated:
-        _record_thresholds(work, limit, settlement.seated)
-        work.amend(seated=settlement.seated)
     if opened or closed or updates:
         work.is_changed = True
 
@@ -248,12 +307,11 @@ class _Step:
 
     work: Work
     record_: MemberRecord
-    freed_by: EventId | None
     moved: EventId | None = None
 
     @property
     def cause(self) -> EventId | None:
-        return self.work.causes.get(self.record_.member_id, self.freed_by)
+        return self.work.causes.get(self.record_.member_id, self.work.opened_by)
 
     @property
     def kind(self) -> str:
@@ -289,7 +347,6 @@ class _Step:
             targets,
             changes,
             parent=parent,
-            root=_root(work, parent),
             kind=self.kind,
             reason=reason,
             rule_id=(grant.provenance.rule_id or "") if grant else "",
@@ -298,29 +355,26 @@ class _Step:
         )
 
 
-def _root(work: Work, parent: EventId | None) -> EventId | None:
-    """The root of a parent from another transaction; the ledger knows those of this one."""
-    return None if parent is None else work.roots.get(parent)
-
-
-def _record_activity(step: _Step, desired: Access) -> None:
-    record = step.record_
-    if record.is_active == desired.is_active:
-        return
-    if desired.is_active:
-        if record.deactivated_at is not None:
-            step.record("member.reactivated", (FieldChange("active", False, True),))
-            step.work.counters["members_reactivated"] += 1
-        return
-    is_gone = not record.has_users
-    step.record("member.deleted" if is_gone else "member.deactivated", (FieldChange("active", True, False),))
-    step.work.counters["members_deleted" if is_gone else "members_deactivated"] += 1
-    step.work.deactivated.append(record.member_id)
+def _record_activity(step: _Step, desired: Access, *, is_deleted: bool) -> None:
+    record, work = step.record_, step.work
+    is_ended = record.is_active and not desired.is_active
+    if is_deleted and not record.is_deleted:
+        step.record("member.deleted", (FieldChange("active", True, False),) if is_ended else ())
+        work.counters["members_deleted"] += 1
+    elif is_ended:
+        step.record("member.deactivated", (FieldChange("active", True, False),))
+        work.counters["members_deactivated"] += 1
+    elif desired.is_active and record.deactivated_at is not None:
+        step.record("member.reactivated", (FieldChange("active", False, True),))
+        work.counters["members_reactivated"] += 1
+    if is_ended:
+        work.deactivated.append(record.member_id)
 
 
 def _record_grants(
     step: _Step,
     target: Sequence[Grant],
+    administrator: Pair,
     opened: list[OpenInterval],
     closed: list[CloseInterval],
     restated: list[OpenGrant],
@@ -352,33 +406,29 @@ def _record_grants(
         )
         opened.append(OpenInterval(record.member_id, grant, event_id))
         step.moved = step.moved or event_id
+        if pair == administrator:
+            work.admin_event = event_id
     work.counters["grants_opened"] += len(wanted.keys() - held.keys())
     work.counters["grants_closed"] += len(held.keys() - wanted.keys())
     if step.moved is not None:
         work.access_changed.append(record.member_id)
 
 
-def _record_seat(step: _Step, seat: Seat, limit: int | None) -> EventId:
+def _record_seat(step: _Step, seat: Seat, limit: int | None) -> None:
     action = {Seat.SEATED: "seat.assigned", Seat.WAITING: "seat.waiting", Seat.NONE: "seat.released"}[seat]
-    step.work.counters[f"seats_{seat.value}"] += 1
+    work, before = step.work, step.record_.seat
+    work.counters[f"seats_{seat.value}"] += 1
     reason = None
-    if seat is Seat.WAITING and limit is not None:
-        used = step.work.state.seated + step.work.state.reserved
+    if seat is Seat.WAITING and limit is not None and not work.defers_seats:
+        used = work.state.seated + work.state.reserved
         reason = Reason("seat_limit_reached", (("limit", limit), ("used", used)))
-    return step.record(
-        action, (FieldChange("seat", step.record_.seat.value, seat.value),), reason=reason, parent=step.moved
+    event_id = step.record(
+        action, (FieldChange("seat", before.value, seat.value),), reason=reason, parent=step.moved
     )
-
-
-def _record_thresholds(work: Work, limit: int | None, seated: int) -> None:
-    reserved = work.state.reserved
-    for percent in thresholds_crossed(limit, work.seats_before, seated + reserved):
-        work.ledger.record(
-            "seat.threshold_reached",
-            (Target("organisation", work.state.organisation_id),),
-            (FieldChange("limit", None, limit), FieldChange("used", None, seated + reserved)),
-            reason=Reason("seat_threshold", (("percent", percent),)),
-        )
+    if seat is Seat.SEATED:
+        work.seat_event = event_id
+    if before is Seat.SEATED:
+        work.opened_by = event_id
 
 
 def _update(

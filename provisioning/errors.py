@@ -15,6 +15,12 @@ class StaleFenceError(ProvisioningError):
     code = "stale_fence"
 
 
+class UnfitValueError(ProvisioningError):
+    """The store cannot keep a value; what it was part of is left out."""
+
+    code = "unfit_value"
+
+
 class RefusalCode(StrEnum):
     """Why a command was refused. Each edge has a table from these to its own answers."""
 

@@ -24,7 +24,7 @@ from directory.changes import (
 from directory.facts import Activity, GroupFacts, UserFacts, name_key
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
-from provisioning.work import Work, follow_model
+from provisioning.work import Work, follow_model, queue_groups
 
 _PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn")
 
@@ -35,6 +35,7 @@ class _Fold:
 
     work: Work
     directory: StoredDirectory
+    is_only_directory: bool
     users: dict[ExternalId, StoredUser]
     groups: dict[ExternalId, StoredGroup]
     new_users: dict[ExternalId, StoredUser] = field(default_factory=dict)
@@ -61,6 +62,7 @@ def fold_directory_changes(
     fold = _Fold(
         work=work,
         directory=directory,
+        is_only_directory=len(work.writer.directories()) == 1,
         users=work.writer.users_by_external_id(directory.directory_id, user_ids),
         groups=work.writer.groups_by_external_id(directory.directory_id, group_ids),
     )
@@ -265,7 +267,7 @@ def _personal_data(user: StoredUser) -> PersonalData:
     values = {
         "name": user.display_name,
         "user_name": user.user_name,
-        "mail": user.mails[0] if user.mails else "",
+        "mail": _mail(user),
         "dn": user.dn,
         "external_id": user.external_id,
     }
@@ -284,21 +286,41 @@ def _store_users(fold: _Fold) -> None:
     if fold.changed_users:
         work.writer.update_users(list(fold.changed_users.values()))
         work.is_changed = True
-        profiles = [
-            (
-                user.member_id,
-                user.display_name or user.user_name,
-                user.mails[0] if user.mails else "",
-                user.pii_ref,
-            )
-            for external_id, user in fold.changed_users.items()
-            if external_id in fold.user_events and user.deleted_at is None
-        ]
-        if profiles:
-            work.writer.update_profiles(profiles)
+    _store_profiles(fold)
     if work.personal_data:
         work.writer.insert_personal_data(work.personal_data)
         work.personal_data.clear()
+
+
+def _store_profiles(fold: _Fold) -> None:
+    """Take over names and mail of those whose user has moved, or was linked to them: the first directory's count."""
+    work = fold.work
+    users = [
+        user
+        for external_id, user in fold.users.items()
+        if external_id in fold.user_events and user.member_id not in work.newcomers
+    ]
+    if not users:
+        return
+    if fold.is_only_directory:
+        users = [user for user in users if user.deleted_at is None]
+    else:
+        first: dict[MemberId, StoredUser] = {}
+        for user in work.writer.users_of_members({user.member_id for user in users}):
+            first.setdefault(user.member_id, user)
+        users = list(first.values())
+    if users:
+        work.writer.update_profiles(
+            [(user.member_id, _name(user), _mail(user), user.pii_ref) for user in users]
+        )
+
+
+def _name(user: StoredUser) -> str:
+    return user.display_name or user.user_name
+
+
+def _mail(user: StoredUser) -> str:
+    return user.mails[0] if user.mails else ""
 
 
 def _link_members(fold: _Fold) -> None:
@@ -324,9 +346,8 @@ def _link_members(fold: _Fold) -> None:
             work.counters["members_linked"] += 1
         else:
             member_id = MemberId(work.mint.id())
-            name = user.display_name or user.user_name
-            mail = user.mails[0] if user.mails else ""
-            new_members.append(NewMember(member_id, name, mail, user.pii_ref, is_active=False))
+            work.newcomers.add(member_id)
+            new_members.append(NewMember(member_id, _name(user), _mail(user), user.pii_ref, is_active=False))
             event_id = work.ledger.record(
                 "member.created",
                 (Target("member", member_id, pii=user.pii_ref), Target("user", user.user_id, role="object")),
@@ -348,7 +369,7 @@ def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
     """Members that new users may be, found by external id or else by a mail of a verified domain."""
     writer = fold.work.writer
     found: dict[ExternalId, set[MemberId]] = {}
-    if len(writer.directories()) > 1:
+    if not fold.is_only_directory:
         found.update(writer.members_by_external_id(fold.new_users.keys()))
     domains = writer.domains()
     if domains:
@@ -423,9 +444,9 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
     )
     if stored.external_id not in fold.new_groups:
         # Everyone who was in it, in one statement: a group of 100,000 is not read into memory.
-        work.pending += work.writer.enqueue_groups(
-            [stored.group_id], kind=work.command.kind, root=work.ledger.root_of(event_id), parent=event_id
-        )
+        if work.model.access.has_rules(stored.group_id):
+            queue_groups(work, [stored.group_id], event_id, work.command.kind)
+        fold.is_nesting_moved |= any(stored.group_id in pair for pair in work.model.inputs.nesting)
         work.writer.clear_group(stored.group_id)
     gone = replace(
         stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now
@@ -537,7 +558,7 @@ def _store_nesting(fold: _Fold) -> None:
             (Target("group", group_id), Target("group", subgroup_id, role="object")),
             (FieldChange("subgroup", None if is_added else subgroup_id, subgroup_id if is_added else None),),
         )
-    fold.is_nesting_moved = bool(added or removed)
+    fold.is_nesting_moved |= bool(added or removed)
     if added:
         work.writer.insert_subgroups(added)
     if removed:
@@ -552,7 +573,12 @@ def _follow_groups(fold: _Fold) -> None:
     work = fold.work
     if not fold.group_events:
         return
-    is_named = fold.directory.directory_id in work.model.name_match_directories
-    in_rules = {rule.match.group_id for rule in work.model.inputs.rules if isinstance(rule.match, GroupMatch)}
-    if is_named or fold.is_nesting_moved or any(group_id in in_rules for group_id in fold.group_events):
-        follow_model(work, next(iter(fold.group_events.values())), work.command.kind)
+    model = work.model
+    in_rules = {rule.match.group_id for rule in model.inputs.rules if isinstance(rule.match, GroupMatch)}
+    if (
+        fold.is_nesting_moved
+        or fold.directory.directory_id in model.name_match_directories
+        or any(group_id in in_rules or model.access.has_rules(group_id) for group_id in fold.group_events)
+    ):
+        first = next(iter(fold.group_events.values()))
+        follow_model(work, first, work.command.kind, events=fold.group_events)

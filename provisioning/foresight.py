@@ -4,23 +4,22 @@ The command is rehearsed in a transaction that is rolled back, so that it is che
 it. The people are then resolved outside that transaction: nobody waits behind a preview of 20,000.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from audit.events import FieldChange, Reason
-from directory.changes import AdministratorChange
+from audit.events import FieldChange
 from directory.ids import EventId, MemberId
-from mappings.access import Access, resolve_access
+from mappings.access import Access
 from mappings.preview import Preview, preview
-from provisioning.administration import apply_administration
-from provisioning.apply import apply_changes, begin_work, open_ledger, state_target
+from provisioning.apply import apply_changes, begin_work, open_ledger, refuse, state_target, take_in
 from provisioning.commands import Applied, Command, Refused
-from provisioning.consequences import Outlook, settle_seats
+from provisioning.consequences import Outlook, Seating, admin_pair, look_at, settle
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.models import ModelCache, OrganisationModel
 from provisioning.ports import Clock, Mint, UnitOfWork
 from provisioning.seats import seat_limit
 from provisioning.state import MemberRecord, OrganisationState, Seat
+from provisioning.work import Work
 
 _AT_ONCE = 1000
 
@@ -46,10 +45,14 @@ class Foresight:
 
 @dataclass(frozen=True, slots=True)
 class _Rehearsal:
+    """What the command has made of the organisation before it was rolled back, and whom it touches.
+
+    `touched` are as the command leaves them; `queued` are only named, and untouched.
+    """
+
     state: OrganisationState
     model: OrganisationModel
-    amended_state: OrganisationState
-    amended_model: OrganisationModel
+    work: Work
     touched: Mapping[MemberId, MemberRecord]
     queued: tuple[MemberId, ...]
 
@@ -62,21 +65,21 @@ class _RolledBack(Exception):  # noqa: N818 - the regular end of a rehearsal
 def preview_changes(
     command: Command, *, unit_of_work: UnitOfWork, clock: Clock, mint: Mint, models: ModelCache
 ) -> Foresight | Refused:
-    """Work out what the administrator's changes of the command would do. Stores only the event of the preview.
+    """Work out what the command would do. Stores only the event of the preview.
 
     Returns: the effect, whose `plan_hash` `apply_previewed` takes; or why the command would be refused.
     """
     try:
-        rehearsal = _rehearse(command, unit_of_work, clock, mint, models)
+        foresight = _foresee(_rehearse(command, unit_of_work, clock, mint, models), unit_of_work)
     except Refusal as refusal:
         return Refused(refusal.code, refusal.message, EventId(""), refusal.numbers)
-    foresight = _foresee(rehearsal, unit_of_work, clock)
     with unit_of_work.write() as writer:
-        ledger = open_ledger(command, writer.organisation(), now=clock(), mint=mint)
+        state = writer.organisation()
+        ledger = open_ledger(command, state, now=clock(), mint=mint)
         shown = foresight.preview
         ledger.record(
             "mapping.previewed",
-            (state_target(rehearsal.state),),
+            (state_target(state),),
             (
                 FieldChange("plan_hash", None, shown.plan_hash),
                 FieldChange("affected", None, len(shown.changes)),
@@ -99,23 +102,15 @@ def apply_previewed(
 ) -> Applied | Refused:
     """Apply the command if it still does what was previewed under `plan_hash`; refuse it if anything moved."""
     try:
-        foresight = _foresee(_rehearse(command, unit_of_work, clock, mint, models), unit_of_work, clock)
-    except Refusal:
-        # The write path refuses it again, and writes the refusal's event.
-        return apply_changes(command, unit_of_work=unit_of_work, clock=clock, mint=mint, models=models)
-    if foresight.plan_hash != plan_hash:
-        message = "what was previewed is no longer what would happen; preview it again"
-        with unit_of_work.write() as writer:
-            state = writer.organisation()
-            ledger = open_ledger(command, state, now=clock(), mint=mint)
-            event_id = ledger.record(
-                "command.refused",
-                (state_target(state),),
-                (FieldChange("plan_hash", plan_hash, foresight.plan_hash),),
-                reason=Reason(RefusalCode.STATE_MOVED.value),
+        foresight = _foresee(_rehearse(command, unit_of_work, clock, mint, models), unit_of_work)
+        if foresight.plan_hash != plan_hash:
+            raise Refusal(
+                RefusalCode.STATE_MOVED,
+                "what was previewed is no longer what would happen; preview it again",
+                numbers=(("previewed", plan_hash), ("present", foresight.plan_hash)),
             )
-            writer.append_events(ledger.rows)
-        return Refused(RefusalCode.STATE_MOVED, message, event_id)
+    except Refusal as refusal:
+        return refuse(command, refusal, unit_of_work=unit_of_work, clock=clock, mint=mint)
     bound = replace(command, expected_version=foresight.preview.access_version, plan_hash=plan_hash)
     return apply_changes(bound, unit_of_work=unit_of_work, clock=clock, mint=mint, models=models)
 
@@ -127,33 +122,48 @@ def _rehearse(
         with unit_of_work.write() as writer:
             work = begin_work(command, writer, clock, mint, models)
             state, model = work.state, work.model
-            for change in command.changes:
-                if isinstance(change, AdministratorChange):
-                    apply_administration(work, change)
+            take_in(work)
             touched = writer.member_records(work.causes.keys())
             queued: list[MemberId] = []
-            while taken := writer.take_pending(10_000):
+            while work.is_queueing and (taken := writer.take_pending(_AT_ONCE)):
                 queued.extend(pending.member_id for pending in taken)
-            raise _RolledBack(_Rehearsal(state, model, work.state, work.model, touched, tuple(queued)))
+            raise _RolledBack(_Rehearsal(state, model, work, touched, tuple(queued)))
     except _RolledBack as done:
         return done.rehearsal
 
 
-def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork, clock: Clock) -> Foresight:
-    now = clock()
-    before: dict[MemberId, Access] = {}
-    after: dict[MemberId, Access] = {}
-    outlooks: list[Outlook] = []
-    names: dict[MemberId, str] = {}
-    affected = list(dict.fromkeys([*rehearsal.touched, *rehearsal.queued]))
+def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork) -> Foresight:
+    work, state = rehearsal.work, rehearsal.work.state
+    limit = seat_limit(state, work.model.catalogue)
+    seating = Seating(
+        state=state,
+        limit=limit,
+        admin_pair=admin_pair(work.model, state),
+        now=work.now,
+        opens=work.seats_opened or bool(rehearsal.queued),
+        entitled=frozenset(work.entitled),
+    )
     with unit_of_work.read() as reader:
-        for start in range(0, len(affected), _AT_ONCE):
-            for member_id, record in reader.member_records(affected[start : start + _AT_ONCE]).items():
-                amended = rehearsal.touched.get(member_id, record)
-                before[member_id] = resolve_access(rehearsal.model.access, record.facts, now=now)
-                after[member_id] = resolve_access(rehearsal.amended_model.access, amended.facts, now=now)
-                names[member_id] = record.display_name
-                outlooks.append(Outlook(amended, after[member_id]))
+
+        def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
+            found = {
+                member_id: rehearsal.touched[member_id] for member_id in ids if member_id in rehearsal.touched
+            }
+            rest = [member_id for member_id in ids if member_id not in found]
+            for start in range(0, len(rest), _AT_ONCE):
+                found.update(reader.member_records(rest[start : start + _AT_ONCE]))
+            return look_at(found.values(), work.model, work.now)
+
+        outlooks = look(list(dict.fromkeys([*rehearsal.touched, *rehearsal.queued])))
+        settlement = settle(outlooks, seating, reader=reader, look=look)
+        if settlement.gains(seating.admin_pair):
+            held = [member_id for member_id in reader.held_members() if member_id not in settlement.outlooks]
+            settlement = settle({**settlement.outlooks, **look(held)}, seating, reader=reader, look=look)
+    before = {member_id: _present(outlook) for member_id, outlook in settlement.outlooks.items()}
+    after = {
+        member_id: replace(outlook.desired, grants=settlement.target(outlook))
+        for member_id, outlook in settlement.outlooks.items()
+    }
     shown = preview(
         before,
         after,
@@ -161,18 +171,24 @@ def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork, clock: Clock) -> F
         roles=rehearsal.model.roles,
         scopes=rehearsal.model.scopes,
         access_version=rehearsal.state.access_version,
-        roles_after=rehearsal.amended_model.roles,
-        scopes_after=rehearsal.amended_model.scopes,
+        roles_after=work.model.roles,
+        scopes_after=work.model.scopes,
     )
-    state = rehearsal.amended_state
-    limit = seat_limit(state, rehearsal.amended_model.catalogue)
-    settlement = settle_seats(outlooks, state, limit, now=now)
-    waiting = sorted(member_id for member_id, seat in settlement.seats.items() if seat is Seat.WAITING)
     return Foresight(
         preview=shown,
         seats_before=rehearsal.state.seated + rehearsal.state.reserved,
         seats_after=settlement.seated + state.reserved,
         seat_limit=limit,
-        waiting=tuple(waiting),
-        names={change.member_id: names[change.member_id] for change in shown.changes},
+        waiting=tuple(sorted(key for key, seat in settlement.seats.items() if seat is Seat.WAITING)),
+        names={
+            change.member_id: settlement.outlooks[change.member_id].record.display_name
+            for change in shown.changes
+        },
     )
+
+
+def _present(outlook: Outlook) -> Access:
+    """What the member holds now, in the form of what the facts say."""
+    record = outlook.record
+    grants = sorted((held.grant for held in record.held), key=lambda grant: grant.pair)
+    return Access(is_active=record.is_active, grants=tuple(grants), priority=0, rank=0)

@@ -38,6 +38,10 @@ class PlanCounts:
     shrinking: tuple[tuple[str, int, int], ...] = ()
 
 
+GUARD_SETTINGS = ("absence_grace_runs", *(f"guard_{field.name}" for field in fields(GuardLimits)))
+"""The settings of a directory that hold removals back, all whole numbers."""
+
+
 def guard_limits(settings: Mapping[str, str | int | bool]) -> GuardLimits:
     """The limits of a directory: settings named `guard_<limit>` in place of the defaults."""
     given = {

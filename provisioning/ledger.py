@@ -47,7 +47,6 @@ class Ledger:
         changes: tuple[FieldChange, ...] = (),
         *,
         parent: EventId | None = None,
-        root: EventId | None = None,
         kind: str = "",
         reason: Reason | None = None,
         outcome: Outcome = Outcome.SUCCESS,
@@ -55,12 +54,11 @@ class Ledger:
         rule_version: int = 0,
         group_id: str = "",
     ) -> EventId:
-        """Note that something happened. `root` is needed only for a parent from another transaction."""
+        """Note that something happened. A parent from another transaction must have been adopted, or be a root."""
         event_id = EventId(self._mint.id())
         if parent is None:
             parent = self._root
-        if root is None:
-            root = None if parent is None else self._roots.get(parent, parent)
+        root = None if parent is None else self.root_of(parent)
         if root is not None:
             self._roots[event_id] = root
         event = Event(
@@ -94,6 +92,10 @@ class Ledger:
         """Record the event that all the others of this ledger follow from."""
         self._root = self.record(action, (target,), (FieldChange("plan_hash", None, plan_hash),))
         return self._root
+
+    def adopt(self, event_id: EventId, root: EventId) -> None:
+        """Know an event of another transaction as one that others may follow from, and the root of its chain."""
+        self._roots[event_id] = root
 
     def root_of(self, event_id: EventId) -> EventId:
         """The event that began the chain of `event_id`; itself when it is a root."""

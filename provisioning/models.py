@@ -1,7 +1,6 @@
 """The access model of an organisation as it stands, and what a change of it touches."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 
 from directory.changes import AttributeMatch, NameMatch, PutRole
@@ -97,9 +96,7 @@ def compare_models(old: OrganisationModel, new: OrganisationModel) -> Affected:
     """Whom a change of rules, scopes, roles, nesting or settings can touch. Never too few, at times too many."""
     if old.resolution != new.resolution:
         return Affected(is_everyone=True)
-    old_roles = {role_id: (role.rank, role.scope_kinds) for role_id, role in old.roles.items()}
-    new_roles = {role_id: (role.rank, role.scope_kinds) for role_id, role in new.roles.items()}
-    if old_roles != new_roles:
+    if _role_terms(old) != _role_terms(new):
         return Affected(is_everyone=True)
     groups = {
         group_id
@@ -115,6 +112,14 @@ def compare_models(old: OrganisationModel, new: OrganisationModel) -> Affected:
         if _attribute_rules(old, directory_id) != _attribute_rules(new, directory_id):
             directories.add(directory_id)
     return Affected(frozenset(groups), frozenset(directories))
+
+
+def _role_terms(model: OrganisationModel) -> dict[RoleId, tuple[int, tuple[str, ...], bool]]:
+    """What decides whether a role can be granted, and in which order."""
+    return {
+        role_id: (role.rank, role.scope_kinds, role.is_administrator_equivalent)
+        for role_id, role in model.roles.items()
+    }
 
 
 def _attribute_rules(model: OrganisationModel, directory_id: DirectoryId) -> set[tuple[Rule, bool]]:
@@ -151,10 +156,3 @@ class ModelCache:
             while len(self._models) >= self._capacity:
                 self._models.pop(next(iter(self._models)))
             self._models[state.organisation_id] = (state.model_version, model)
-
-
-def amend_rules(inputs: ModelInputs, *, put: Iterable[Rule] = (), removed: Iterable[str] = ()) -> ModelInputs:
-    """The inputs as they would be with these rules put and those removed."""
-    replaced = {rule.rule_id for rule in put} | set(removed)
-    rules = tuple(rule for rule in inputs.rules if rule.rule_id not in replaced)
-    return replace(inputs, rules=(*rules, *put))

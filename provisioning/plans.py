@@ -7,12 +7,14 @@ them; deleted groups come last, when nobody moves into another group any more.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import assert_never
 
 from directory.changes import (
     AddMembers,
     AddSubgroups,
     DeactivateUser,
     DeleteGroup,
+    DeleteUser,
     DirectoryChange,
     PutGroup,
     PutUser,
@@ -64,13 +66,19 @@ class DirectoryPlan:
             or self.waiting_out
         )
 
+    def count_people(self) -> int:
+        """People whom the plan concerns, in their facts or their memberships."""
+        edges = (*self.add_members, *self.remove_members)
+        people = {put.user.external_id for put in self.put_users} | {user for _, user in edges}
+        return len(people.union(self.deactivate))
+
     @property
     def hash(self) -> str:
         """SHA-256 over the changes in order and the base, in hexadecimal. An approval names this."""
         digest = sha256(f"{self.directory_id}\0{self.base}\0".encode())
         for line in self.lines():
-            digest.update(line.encode())
-            digest.update(b"\n")
+            # The length first: a name with a line break in it must not read as two changes.
+            digest.update(f"{len(line)} {line}\n".encode())
         for put in self.put_users:
             digest.update(put.fingerprint)
         return digest.hexdigest()
@@ -121,6 +129,23 @@ class DirectoryPlan:
                 ),
                 *_by_group(AddMembers, [(group, user) for user in chunk for group in added.get(user, ())]),
             )
+
+
+def entry_of(change: DirectoryChange) -> ExternalId:
+    """The directory's id of the user or group that a change is about."""
+    match change:
+        case PutUser(user):
+            return user.external_id
+        case PutGroup(group):
+            return group.external_id
+        case DeactivateUser(external_id) | DeleteUser(external_id) | DeleteGroup(external_id):
+            return external_id
+        case AddMembers(group_id) | RemoveMembers(group_id):
+            return group_id
+        case AddSubgroups(group_id) | RemoveSubgroups(group_id):
+            return group_id
+        case _:
+            assert_never(change)
 
 
 def _chunks(changes: Sequence[DirectoryChange], size: int) -> Iterator[tuple[DirectoryChange, ...]]:

@@ -4,7 +4,7 @@
 ends; `UnitOfWork.read()` opens a consistent view. Sets are passed whole: no method is called once for each person.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,6 @@ from directory.ids import (
     ScopeId,
     UserId,
 )
-from mappings.access import AccessModel
 from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
@@ -156,6 +155,15 @@ class Reader(Protocol):
     def holders_at_scope(self, scope_id: ScopeId) -> list[MemberId]: ...
 
     def holders_of_role(self, role: RoleId) -> list[MemberId]: ...
+
+    def members_given_at(self, scope_id: ScopeId) -> list[MemberId]:
+        """Members whose open override or accepted invitation names the scope, in id order."""
+
+    def is_role_given(self, role: RoleId) -> bool:
+        """Whether an open override, or an accepted or pending invitation names the role."""
+
+    def had_scope(self, scope_id: ScopeId) -> bool:
+        """Whether there is such a scope, or was one that has been removed."""
 
     def open_grants(self) -> Iterator[tuple[MemberId, RoleId, ScopeId]]:
         """Every grant held now, streamed."""
@@ -348,10 +356,6 @@ class UnitOfWork(Protocol):
 
     def refresh_statistics(self) -> None:
         """Tell the database that its tables have grown; a long run does so each time it has doubled what it wrote."""
-
-
-CompileModel = Callable[[Reader], AccessModel]
-"""Gives the access model of the organisation as it stands in the reader's view; callers may keep it by version."""
 
 
 class ServiceStore(Protocol):

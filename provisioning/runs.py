@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from audit.actors import RunActor
+from audit.actors import Actor, AdminActor, RunActor
 from audit.events import FieldChange, JSONValue, Outcome, Reason, Target
-from directory.ids import DirectoryId, ExternalId, RunId
-from provisioning.apply import apply_changes
+from directory.changes import DirectoryChange
+from directory.errors import DirectoryError
+from directory.ids import DirectoryId, EventId, ExternalId, RunId
+from provisioning.apply import apply_changes, drain_pending
 from provisioning.commands import Applied, Command, Fence
 from provisioning.errors import ProvisioningError, StaleFenceError
 from provisioning.guard import crossed_limits, guard_limits
 from provisioning.ledger import Ledger
 from provisioning.models import ModelCache
-from provisioning.plans import DirectoryPlan
+from provisioning.plans import DirectoryPlan, entry_of
 from provisioning.ports import Clock, Mint, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit
 from provisioning.state import RunRecord, StoredDirectory
@@ -25,6 +27,7 @@ LEASE = timedelta(seconds=120)
 """How long a run may be silent before another may take its directory over; renewed by every batch."""
 MAX_BACKOFF = timedelta(hours=6)
 _KEPT_LINES = 1000
+_NAMED_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +88,8 @@ class RunKeeper:
             return self._close(
                 claim, replace(record, state="blocked", reason="; ".join(crossed), plan=_kept(plan, crossed))
             )
-        if plan.is_empty:
-            return self._close(
-                claim, replace(record, state="completed" if reading.is_complete else "partial")
-            )
+        if plan.is_empty and not self._is_unfinished(claim):
+            return self._close(claim, replace(record, state=_end_state(reading)))
         return self._apply(claim, plan, replace(record, approved_by=approval), reading, progress)
 
     def fail(self, claim: Claim, reason: str) -> RunRecord:
@@ -115,15 +116,17 @@ class RunKeeper:
         """Who approved this: now, by the hash; or before, if that run was cut off and the source is the same."""
         if claim.approval and claim.approval == plan.hash:
             return claim.approved_by
+        last = self._unfinished_run(claim)
+        return last.approved_by if last is not None and last.source_hash == reading.source_hash else ""
+
+    def _is_unfinished(self, claim: Claim) -> bool:
+        return self._unfinished_run(claim) is not None
+
+    def _unfinished_run(self, claim: Claim) -> RunRecord | None:
+        """The last run that applied something, when it was cut off: people may wait for seats that are free."""
         with self.unit_of_work.read() as reader:
             last = reader.last_applied_run(claim.directory.directory_id)
-        if (
-            last is None
-            or last.state not in {"running", "interrupted"}
-            or last.source_hash != reading.source_hash
-        ):
-            return ""
-        return last.approved_by
+        return last if last is not None and last.state in {"running", "interrupted"} else None
 
     def _apply(
         self,
@@ -133,6 +136,7 @@ class RunKeeper:
         reading: Reading,
         progress: Progress | None,
     ) -> RunRecord:
+        is_resumed, people = self._is_unfinished(claim), plan.count_people()
         record = self._open(claim, record)
         command = Command(
             actor=RunActor(claim.run_id, claim.directory.directory_id),
@@ -141,47 +145,45 @@ class RunKeeper:
             directory_id=claim.directory.directory_id,
             root=record.started_event,
             run_id=claim.run_id,
-            defer_seats=self._must_defer_seats(plan),
+            defer_seats=self._must_defer_seats(people),
         )
-        counters = Counter(record.counters)
-        done, total = 0, len(plan.put_users) + len(plan.deactivate)
+        tally = _Tally(Counter(record.counters))
+        done = 0
         for number, changes in enumerate(plan.batches(RUN_BATCH_SIZE), start=1):
-            for applied in self._apply_batch(claim, replace(command, changes=changes), counters):
-                counters.update(applied.counters)
-                counters["events"] += len(applied.events)
-            done = min(total, done + RUN_BATCH_SIZE)
+            self._apply_batch(claim, command, changes, tally)
+            done = min(people, done + RUN_BATCH_SIZE)
             if number & (number - 1) == 0 and number > 1:
                 self.unit_of_work.refresh_statistics()
             if progress is not None:
-                progress(done, total)
-        final = self._give_seats(claim, command)
-        counters.update(final.counters)
-        counters["events"] += len(final.events)
-        state = "completed" if reading.is_complete else "partial"
-        return self._close(
-            claim, replace(record, state=state, counters=dict(+counters)), waiting_out=plan.waiting_out
+                progress(done, people)
+        if command.defer_seats or is_resumed:
+            tally.add(self._drain(claim, replace(command, defer_seats=False)))
+        record = replace(
+            record,
+            state=_end_state(reading),
+            counters=dict(+tally.counters),
+            reason="; ".join([*([record.reason] if record.reason else []), *tally.failures]),
         )
+        return self._close(claim, record, waiting_out=plan.waiting_out)
 
-    def _apply_batch(self, claim: Claim, command: Command, counters: Counter[str]) -> list[Applied]:
+    def _apply_batch(
+        self, claim: Claim, command: Command, changes: tuple[DirectoryChange, ...], tally: "_Tally"
+    ) -> None:
         """Apply a batch, or what can be applied of it: a person who cannot be stored must not hold up the others."""
         try:
-            return [self._apply_one(claim, command)]
+            tally.add(self._apply_one(claim, replace(command, changes=changes)))
         except StaleFenceError:
             raise
-        except (ProvisioningError, ValueError):
-            if len(command.changes) == 1:
-                counters["changes_failed"] += 1
-                return []
-            return [
-                applied
-                for change in command.changes
-                for applied in self._apply_batch(claim, replace(command, changes=(change,)), counters)
-            ]
+        except (ProvisioningError, DirectoryError, ValueError) as error:
+            if len(changes) == 1:
+                tally.fail(changes[0], error)
+                return
+            for change in changes:
+                self._apply_batch(claim, command, (change,), tally)
 
     def _apply_one(self, claim: Claim, command: Command) -> Applied:
-        fence = Fence(claim.directory.directory_id, claim.fence, self.clock() + LEASE)
         outcome = apply_changes(
-            replace(command, fence=fence),
+            replace(command, fence=self._fence(claim)),
             unit_of_work=self.unit_of_work,
             clock=self.clock,
             mint=self.mint,
@@ -191,42 +193,44 @@ class RunKeeper:
             raise ProvisioningError(outcome.message)
         return outcome
 
-    def _must_defer_seats(self, plan: DirectoryPlan) -> bool:
-        """Whether the order of batches could decide who is seated: more newcomers than seats, in several batches."""
-        if len(plan.put_users) <= RUN_BATCH_SIZE:
+    def _drain(self, claim: Claim, command: Command) -> Applied:
+        return drain_pending(
+            replace(command, fence=self._fence(claim)),
+            unit_of_work=self.unit_of_work,
+            clock=self.clock,
+            mint=self.mint,
+            models=self.models,
+        )
+
+    def _fence(self, claim: Claim) -> Fence:
+        return Fence(claim.directory.directory_id, claim.fence, self.clock() + LEASE)
+
+    def _must_defer_seats(self, people: int) -> bool:
+        """Whether the order of batches could decide who is seated: more people than seats, in several batches."""
+        if people <= RUN_BATCH_SIZE:
             return False
         with self.unit_of_work.read() as reader:
             state = reader.organisation()
             free = free_seats(seat_limit(state, reader.catalogue()), state.seated + state.reserved)
-        return free is not None and free < len(plan.put_users)
-
-    def _give_seats(self, claim: Claim, command: Command) -> Applied:
-        if not command.defer_seats:
-            return Applied(0)
-        return self._apply_one(claim, replace(command, defer_seats=False, give_seats=True))
+        return free is not None and free < people
 
     def _open(self, claim: Claim, record: RunRecord) -> RunRecord:
         with self.unit_of_work.write() as writer:
             self._check_fence(writer, claim)
             writer.interrupt_runs(record.directory_id, self.clock())
-            ledger = self._ledger(claim, writer)
-            released = None
-            if record.approved_by:
-                released = ledger.record(
-                    "guard.released",
-                    (_target(record.directory_id),),
-                    (FieldChange("plan_hash", None, record.plan_hash),),
-                    reason=Reason("approved"),
-                )
-            event_id = ledger.record(
-                "sync.started",
-                (_target(record.directory_id),),
-                (FieldChange("plan_hash", None, record.plan_hash),),
-                parent=released,
-            )
+            ledger = self._ledger(claim, writer, RunActor(claim.run_id, claim.directory.directory_id))
+            target = (_target(record.directory_id),)
+            plan_hash = (FieldChange("plan_hash", None, record.plan_hash),)
+            event_id = ledger.record("sync.started", target, plan_hash)
             record = replace(record, started_event=event_id)
             writer.insert_run(record)
             writer.append_events(ledger.rows)
+            if record.approved_by:
+                release = self._ledger(claim, writer, AdminActor(record.approved_by))
+                release.record(
+                    "guard.released", target, plan_hash, parent=event_id, reason=Reason("approved")
+                )
+                writer.append_events(release.rows)
         return record
 
     def _close(
@@ -240,8 +244,9 @@ class RunKeeper:
                 writer.insert_run(record)
             if waiting_out:
                 writer.set_absent_runs(record.directory_id, dict(waiting_out))
-            ledger = self._ledger(claim, writer)
-            self._record_end(ledger, claim, record)
+            parent = self._record_refusal(writer, claim, record)
+            ledger = self._ledger(claim, writer, RunActor(claim.run_id, claim.directory.directory_id))
+            self._record_end(ledger, record, parent or record.started_event)
             succeeded = record.state in {"completed", "partial"}
             writer.finish_run(
                 record,
@@ -251,7 +256,22 @@ class RunKeeper:
             writer.append_events(ledger.rows)
         return record
 
-    def _record_end(self, ledger: Ledger, claim: Claim, record: RunRecord) -> None:
+    def _record_refusal(self, writer: Writer, claim: Claim, record: RunRecord) -> EventId | None:
+        """An approval that does not fit is refused to the one who gave it."""
+        if not claim.approval or record.state != "blocked":
+            return None
+        ledger = self._ledger(claim, writer, AdminActor(claim.approved_by))
+        event_id = ledger.record(
+            "guard.refused",
+            (_target(record.directory_id),),
+            (FieldChange("plan_hash", claim.approval, record.plan_hash),),
+            outcome=Outcome.DENIED,
+            reason=Reason("approval_mismatch"),
+        )
+        writer.append_events(ledger.rows)
+        return event_id
+
+    def _record_end(self, ledger: Ledger, record: RunRecord, parent: EventId | None) -> None:
         actions = {"failed": "sync.failed", "blocked": "sync.blocked"}
         outcomes = {"failed": Outcome.FAILURE, "blocked": Outcome.DENIED}
         outcome = outcomes.get(record.state, Outcome.SUCCESS if record.started_event else Outcome.NOOP)
@@ -260,15 +280,6 @@ class RunKeeper:
         ]
         named: dict[str, JSONValue] = {"plan_hash": record.plan_hash, "state": record.state}
         changes.extend(FieldChange(name, None, value) for name, value in named.items() if value)
-        parent = record.started_event
-        if claim.approval and record.state == "blocked":
-            parent = ledger.record(
-                "guard.refused",
-                (_target(record.directory_id),),
-                (FieldChange("plan_hash", claim.approval, record.plan_hash),),
-                outcome=Outcome.DENIED,
-                reason=Reason("approval_mismatch"),
-            )
         ledger.record(
             actions.get(record.state, "sync.completed"),
             (_target(record.directory_id),),
@@ -278,10 +289,10 @@ class RunKeeper:
             reason=Reason(_slug(record), (("text", record.reason[:400]),)) if record.reason else None,
         )
 
-    def _ledger(self, claim: Claim, writer: Writer) -> Ledger:
+    def _ledger(self, claim: Claim, writer: Writer, actor: Actor) -> Ledger:
         return Ledger(
             organisation_id=writer.organisation().organisation_id,
-            actor=RunActor(claim.run_id, claim.directory.directory_id),
+            actor=actor,
             now=self.clock(),
             mint=self.mint,
             kind="run",
@@ -307,7 +318,28 @@ def next_run_at(directory: StoredDirectory, now: datetime, *, failed: bool) -> d
     if failed:
         return now + max(interval, min(interval * (1 << min(directory.failures + 1, 20)), MAX_BACKOFF))
     due = (directory.next_run_at or now) + interval
-    return max(now + min(interval, timedelta(seconds=1)), due)
+    return due if due > now else now + interval
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the batches of a run have come to."""
+
+    counters: Counter[str]
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, applied: Applied) -> None:
+        self.counters.update(applied.counters)
+        self.counters["events"] += len(applied.events)
+
+    def fail(self, change: DirectoryChange, error: Exception) -> None:
+        self.counters["changes_failed"] += 1
+        if len(self.failures) < _NAMED_FAILURES:
+            self.failures.append(f"{type(change).__name__} {entry_of(change)} failed: {error}")
+
+
+def _end_state(reading: Reading) -> str:
+    return "completed" if reading.is_complete else "partial"
 
 
 def _target(directory_id: DirectoryId) -> Target:

@@ -1,14 +1,19 @@
 """The state of one transaction while a command is worked into it."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from audit.actors import AdminActor, SystemActor
+from audit.body import parse_body
+from audit.events import Reason, Target
+from directory.changes import GroupMatch
 from directory.ids import EventId, GroupId, MemberId
 from provisioning.commands import Command
 from provisioning.ledger import Ledger
-from provisioning.models import Affected, OrganisationModel, compare_models, read_model
+from provisioning.models import OrganisationModel, compare_models, read_model
 from provisioning.ports import Mint, Writer
 from provisioning.state import OrganisationState, PersonalData
 
@@ -21,7 +26,10 @@ class Work:
     """One transaction. `model` is the committed model; `amended` says that the transaction has moved it.
 
     `causes` holds, for each member whose access must be worked out, the event that made it so; `group_causes` the
-    event about one of its memberships, which is the better cause of a grant that rests on that group.
+    event about one of its memberships, which is the better cause of a grant that rests on that group. `explicit`
+    are people whom the command creates or activates, `newcomers` those of them who were not stored before, and
+    `entitled` those for whom an invitation has reserved a seat. `is_queueing`: people were queued. `seat_event` and
+    `admin_event` are the last events that took a seat and that made somebody an Admin of the organisation.
     """
 
     writer: Writer
@@ -33,17 +41,20 @@ class Work:
     ledger: Ledger
     is_amended: bool = False
     is_changed: bool = False
+    is_queueing: bool = False
     seats_before: int = 0
+    defers_seats: bool = False
     seats_opened: bool = False
     opened_by: EventId | None = None
     opened_kind: str = "seat_policy"
-    more_waiting: bool = False
-    pending: int = 0
+    seat_event: EventId | None = None
+    admin_event: EventId | None = None
     causes: dict[MemberId, EventId] = field(default_factory=dict)
     kinds: dict[MemberId, str] = field(default_factory=dict)
     group_causes: dict[tuple[MemberId, GroupId], EventId] = field(default_factory=dict)
-    roots: dict[EventId, EventId] = field(default_factory=dict)
     explicit: set[MemberId] = field(default_factory=set)
+    newcomers: set[MemberId] = field(default_factory=set)
+    entitled: set[MemberId] = field(default_factory=set)
     waiting: set[MemberId] = field(default_factory=set)
     access_changed: list[MemberId] = field(default_factory=list)
     deactivated: list[MemberId] = field(default_factory=list)
@@ -74,6 +85,13 @@ class Work:
         self.opened_by = event_id
         self.opened_kind = kind
 
+    def adopt(self, event_id: EventId) -> EventId:
+        """Make an event of an earlier transaction ready to be a parent. One that is not kept stands as a root."""
+        body = self.writer.event_bodies([event_id]).get(event_id)
+        root = parse_body(body)["cause"].get("root") if body is not None else None
+        self.ledger.adopt(event_id, EventId(root) if root else event_id)
+        return event_id
+
     @property
     def author(self) -> str:
         """Who is written down as the author of rules, overrides and blocks."""
@@ -83,23 +101,66 @@ class Work:
         return actor.component if isinstance(actor, SystemActor) else "directory"
 
 
-def follow_model(work: Work, event_id: EventId, kind: str) -> None:
-    """Compile the model anew and queue everyone whose access the move can touch, by set-based statements."""
+def follow_model(
+    work: Work, event_id: EventId, kind: str, *, events: Mapping[GroupId, EventId] = MappingProxyType({})
+) -> None:
+    """Compile the model anew and queue everyone whose access the move can touch, by set-based statements.
+
+    Rules that can grant nothing from now on are noted. `events` names for some groups the event that moved them;
+    what else moves is caused by `event_id`.
+    """
     old = work.model
     work.amend_model()
-    queue_affected(work, compare_models(old, work.model), event_id, kind)
-
-
-def queue_affected(work: Work, affected: Affected, event_id: EventId, kind: str) -> None:
-    """Members of the affected groups and directories wait for their access to be worked out again."""
-    root = work.ledger.root_of(event_id)
-    writer = work.writer
+    _note_dangling(work, old, events, event_id)
+    affected = compare_models(old, work.model)
     if affected.is_everyone:
-        work.pending += writer.enqueue_everyone(kind=kind, root=root, parent=event_id)
-        return
-    if affected.groups:
-        work.pending += writer.enqueue_groups(affected.groups, kind=kind, root=root, parent=event_id)
+        work.writer.enqueue_everyone(kind=kind, root=work.ledger.root_of(event_id), parent=event_id)
+    for cause, groups in _by_cause(affected.groups, old, work.model, events, event_id).items():
+        queue_groups(work, groups, cause, kind)
     if affected.directories:
-        work.pending += writer.enqueue_directories(
-            affected.directories, kind=kind, root=root, parent=event_id
+        root = work.ledger.root_of(event_id)
+        work.writer.enqueue_directories(affected.directories, kind=kind, root=root, parent=event_id)
+    work.is_queueing = True
+
+
+def queue_groups(work: Work, groups: Collection[GroupId], event_id: EventId, kind: str) -> None:
+    """The members of these groups wait for their access to be worked out again."""
+    work.writer.enqueue_groups(groups, kind=kind, root=work.ledger.root_of(event_id), parent=event_id)
+    work.is_queueing = True
+
+
+def _note_dangling(
+    work: Work, old: OrganisationModel, events: Mapping[GroupId, EventId], event_id: EventId
+) -> None:
+    before = {rule.rule_id for rule, _ in old.access.dangling}
+    for rule, fault in work.model.access.dangling:
+        if rule.rule_id in before:
+            continue
+        group_id = rule.match.group_id if isinstance(rule.match, GroupMatch) else GroupId("")
+        work.ledger.record(
+            "mapping.dangling",
+            (Target("rule", rule.rule_id),),
+            parent=events.get(group_id, event_id),
+            reason=Reason(fault.code.value),
+            rule_id=rule.rule_id,
+            rule_version=rule.version,
         )
+
+
+def _by_cause(
+    groups: Collection[GroupId],
+    old: OrganisationModel,
+    new: OrganisationModel,
+    events: Mapping[GroupId, EventId],
+    event_id: EventId,
+) -> dict[EventId, list[GroupId]]:
+    """The affected groups by the event that moved them, or that moved a group around them."""
+    causes = dict(events)
+    for moved, event in events.items():
+        for model in (old, new):
+            for group_id in model.access.nesting.descendants(moved):
+                causes.setdefault(group_id, event)
+    found: dict[EventId, list[GroupId]] = {}
+    for group_id in sorted(groups):
+        found.setdefault(causes.get(group_id, event_id), []).append(group_id)
+    return found

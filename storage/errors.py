@@ -1,5 +1,7 @@
 """Errors of the database, as an operator can act on them. Texts name the database, never a password."""
 
+import provisioning.errors
+
 
 class StorageError(Exception):
     """Root of the package. `code` is a stable slug; the text says what, which one, and what to do."""
@@ -37,7 +39,7 @@ class ConflictError(StorageError):
     code = "storage_conflict"
 
 
-class UnfitValueError(StorageError):
+class UnfitValueError(StorageError, provisioning.errors.UnfitValueError):
     """The database refuses a value: too long, or text with a NUL character."""
 
     code = "unfit_value"
