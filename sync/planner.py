@@ -5,6 +5,7 @@ when everybody is known, and the stored members of a group are read only when th
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -21,6 +22,9 @@ from sync.errors import UnreadableSourceError
 from sync.snapshot import Complete, Failed, Snapshot, SnapshotGroup
 
 _DEFAULT_GRACE_RUNS = 1
+_NOBODY: AbstractSet[ExternalId] = frozenset()
+_UNSETTLED = b"unsettled"
+"""The fingerprint of a group that was not brought in line with its source: it differs from any other."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,11 @@ class _Groups:
     taken_out: list[Edge] = field(default_factory=list)
     shrinking: list[tuple[str, int, int]] = field(default_factory=list)
     ended: int = 0
+
+    def remove(self, group_id: ExternalId, users: Iterable[ExternalId]) -> None:
+        before = len(self.removed)
+        self.removed.extend((group_id, user) for user in users)
+        self.ended += len(self.removed) - before
 
 
 def plan_snapshot(
@@ -121,11 +130,19 @@ def _plan_groups(
     groups = _Groups()
     diff = FingerprintDiff(stored)
     changed: list[SnapshotGroup] = []
+    kept = _kept_memberships(directory_id, source, reader)
     for group in snapshot.groups():
         external_id = group.facts.external_id
         source.note(external_id, group.fingerprint)
         seen = diff.classify(external_id.encode("utf-8", "surrogatepass"), group.fingerprint)
-        if seen is Seen.NEW:
+        left = kept.get(external_id, _NOBODY) - set(group.members)
+        if seen is Seen.UNCHANGED and left:
+            # The group was brought in line while they were away.
+            if is_complete:
+                groups.remove(external_id, left)
+            else:
+                groups.puts.append(PutGroup(group.facts, _UNSETTLED))
+        elif seen is Seen.NEW:
             groups.puts.append(PutGroup(group.facts, group.fingerprint))
             groups.added.extend((external_id, member) for member in group.members)
             groups.nested.extend((external_id, subgroup) for subgroup in group.subgroups)
@@ -143,6 +160,20 @@ def _plan_groups(
             groups.ended += size
             groups.shrinking.append((row.display_name or external_id, size, 0))
     return groups
+
+
+def _kept_memberships(
+    directory_id: DirectoryId, source: _Source, reader: Reader
+) -> Mapping[ExternalId, AbstractSet[ExternalId]]:
+    """By group, those who are back and are in it still: absence left them there, whatever became of the group."""
+    users = reader.users_by_external_id(directory_id, source.is_new | source.returned)
+    external_ids = {user.user_id: external_id for external_id, user in users.items()}
+    pairs = reader.groups_of_users(external_ids.keys()) if users else []
+    known = reader.groups_by_id({group_id for group_id, _ in pairs})
+    kept: dict[ExternalId, set[ExternalId]] = {}
+    for group_id, user_id in pairs:
+        kept.setdefault(known[group_id].external_id, set()).add(external_ids[user_id])
+    return kept
 
 
 def _plan_changed(
@@ -170,15 +201,14 @@ def _plan_changed(
         added, removed = diff_members(stored, frozenset(group.members))
         # Who is absent is deactivated and keeps the membership for the return; who was renamed in this very
         # export may stand in the group under the old name until the server has caught up.
-        kept = [user for user in removed if user in source.absent or (group.unresolved and user in renamed)]
-        removed = tuple(user for user in removed if user not in kept)
-        may_remove = is_complete and not (group.unresolved and any(user in renamed for user in kept))
+        doubtful = {user for user in removed if group.unresolved and user in renamed}
+        removed = tuple(user for user in removed if user not in source.absent and user not in doubtful)
+        is_settled = is_complete and not doubtful
         if not is_complete:
             removed = ()
-        groups.puts.append(PutGroup(group.facts, group.fingerprint if may_remove else b""))
+        groups.puts.append(PutGroup(group.facts, group.fingerprint if is_settled else _UNSETTLED))
         groups.added.extend((external_id, user) for user in added)
-        groups.removed.extend((external_id, user) for user in removed)
-        groups.ended += len(removed)
+        groups.remove(external_id, removed)
         if removed:
             size = len(stored)
             groups.shrinking.append((row.display_name, size, size - len(removed)))
