@@ -118,12 +118,13 @@ def resolve_rules(
 ) -> list[WantedRule]:
     """Find what the rules name in the organisation. `directory` is whom patterns and filters are about by default.
 
-    Raises: InputError with every rule that names something that is not there, or is there twice.
+    Raises: InputError with every rule of a file that names something that is not there, or is there twice; for a rule
+    of no file, the NotFoundError or AmbiguousNameError itself.
     """
     faults: list[str] = []
     wanted: dict[WantedRule, int] = {}
     for text in texts:
-        place = f"{source}:{text.line}: " if text.line else ""
+        place = f"{source}:{text.line}: "
         try:
             rule = WantedRule(
                 match=_resolve_match(text, reader, directory),
@@ -132,6 +133,8 @@ def resolve_rules(
                 priority=text.priority,
             )
         except (NotFoundError, AmbiguousNameError) as error:
+            if not text.line:
+                raise
             faults.append(f"{place}{error}")
             continue
         if rule in wanted:
