@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 
 from audit.actors import Actor
@@ -88,7 +89,7 @@ def _is_behind(administration: Administration, environment: StoredEnvironment) -
         if followed is not None:
             return _after(followed, "catalogue_sha256") != environment.sha256
         created = _last(reader, "organisation.created")
-    return created is None or created["time"] < f"{environment.loaded_at:%Y-%m-%dT%H:%M:%S}"
+    return created is None or datetime.fromisoformat(created["time"]) <= environment.loaded_at
 
 
 def _last(reader: Reader, action: str) -> EventBody | None:
