@@ -62,7 +62,8 @@ class KeyRing:
             )
         try:
             return cipher.decrypt(sealed[1 + length : start], sealed[start:], place)
-        except InvalidTag as err:
+        except (InvalidTag, ValueError) as err:
+            # ValueError: cut so short that not even the nonce is whole.
             name = key_id.decode()
             raise SealError(f"a value sealed by key {name!r} does not open: it was changed or moved") from err
 
@@ -88,7 +89,7 @@ def open_with_own_key(
     cipher = AESGCM(ring.open(sealed_key, key_place))
     try:
         return cipher.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], place)
-    except InvalidTag as err:
+    except (InvalidTag, ValueError) as err:
         raise SealError("a value does not open under its own key: it was changed or moved") from err
 
 

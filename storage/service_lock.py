@@ -20,7 +20,8 @@ def hold_service_lock(database: Database) -> Iterator[None]:
     if database.file is None:
         yield
         return
-    path = database.file.with_name(database.file.name + ".lock")
+    file = database.file.resolve()
+    path = file.with_name(f"{file.name}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as err:

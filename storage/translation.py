@@ -74,7 +74,8 @@ _TEXTS: Mapping[type[StorageError], str] = {
         "the database {where} is damaged or no database of Usher's: {why}; restore it from a backup"
     ),
     DatabaseUnavailableError: (
-        "the database {where} cannot be reached: {why}; check the address, and that it is running and lets us in"
+        "the database {where} cannot be reached: {why}; check the address, and that it is running and lets us in "
+        "(for SQLite: that its folder is there, and the service's user may read and write in it)"
     ),
     UnfitValueError: "the database {where} refuses a value: {why}; shorten it or take out control characters",
     ConflictError: "the database {where} refuses a row: {why}; another one like it is there, or one it needs is not",

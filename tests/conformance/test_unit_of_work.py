@@ -1,7 +1,7 @@
 """Transactions: all or nothing, one writer of an organisation at a time, a consistent view for readers."""
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -21,21 +21,9 @@ class Stop(Exception):  # noqa: N818 - a stand-in for whatever goes wrong
 
 def run_all(*tasks: Callable[[], None]) -> None:
     """Run tasks at once, a thread each, and raise what any of them raised."""
-    faults: list[BaseException] = []
-
-    def run(task: Callable[[], None]) -> None:
-        try:
-            task()
-        except BaseException as err:  # noqa: BLE001 - raised again below
-            faults.append(err)
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise faults[0]
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        for running in [pool.submit(task) for task in tasks]:
+            running.result()
 
 
 def test_both_ways_satisfy_the_ports(tenant: Tenant) -> None:
@@ -52,9 +40,9 @@ def test_an_unknown_organisation_is_refused(database: Database) -> None:
     unit_of_work = OrganisationUnitOfWork(database, OrganisationId(new_id()))
 
     with pytest.raises(UnknownOrganisationError, match=unit_of_work.organisation_id), unit_of_work.write():
-        pass
+        ...
     with pytest.raises(UnknownOrganisationError), unit_of_work.read():
-        pass
+        ...
 
 
 def test_a_write_that_fails_leaves_nothing(tenant: Tenant) -> None:
@@ -136,7 +124,7 @@ def test_a_write_inside_a_write_is_refused_where_it_would_wait_for_itself(
     if not tenant.database.is_sqlite:
         pytest.skip("PostgreSQL has a lock for each organisation")
     with tenant.unit_of_work.write(), pytest.raises(NestedWriteError), other.unit_of_work.write():
-        pass
+        ...
 
     tenant.add_members(member())
 
@@ -157,3 +145,12 @@ def test_work_of_the_service_does_not_wait_for_a_locked_organisation(tenant: Ten
     with tenant.unit_of_work.write():
         claim = store.claim(tenant.directory_id, "worker", NOW, NOW)
         assert claim is not None
+
+
+def test_statistics_can_be_refreshed_at_any_time(tenant: Tenant) -> None:
+    tenant.unit_of_work.refresh_statistics()
+    tenant.add_users(*(tenant.user(f"u{number}") for number in range(100)))
+    tenant.unit_of_work.refresh_statistics()
+
+    with tenant.unit_of_work.read() as reader:
+        assert reader.counts(tenant.directory_id)["users"] == 100

@@ -1,0 +1,105 @@
+"""An empty database upgraded has the tables that the code declares, on both databases; a newer one is refused."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from storage.engine import Database, open_database
+from storage.errors import NewerDatabaseError, OutdatedDatabaseError
+from storage.migrate import check_version, migration_config, upgrade
+from storage.secrets import KeyRing
+from storage.tables import metadata
+from tests.postgresql import DatabaseFactory
+
+RING = KeyRing({"k1": b"1" * 32}, "k1")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.pg)])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/100% usher.db"
+    if request.param == "postgresql":
+        factory: DatabaseFactory = request.getfixturevalue("postgresql_database")
+        url = factory()
+    database = open_database(url, key_ring=RING)
+    yield database
+    database.close()
+
+
+def set_version(database: Database, version: str) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+
+
+def test_an_upgraded_database_is_what_the_code_declares(empty: Database) -> None:
+    upgrade(empty)
+
+    with empty.read() as connection:
+        command.check(migration_config(connection))
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+def test_a_second_upgrade_changes_nothing(empty: Database) -> None:
+    upgrade(empty)
+    upgrade(empty)
+
+    check_version(empty)
+
+
+def test_upgrades_at_once_wait_for_each_other(empty: Database) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        for running in [pool.submit(upgrade, empty) for _ in range(3)]:
+            running.result()
+
+    check_version(empty)
+
+
+def test_an_empty_database_is_told_of(empty: Database) -> None:
+    with pytest.raises(OutdatedDatabaseError, match="has no tables of Usher's yet; run 'usher db upgrade'"):
+        check_version(empty)
+
+
+def test_a_newer_database_is_refused_and_left_alone(empty: Database) -> None:
+    upgrade(empty)
+    set_version(empty, "9999")
+
+    for refuse in (check_version, upgrade):
+        with pytest.raises(NewerDatabaseError, match=r"by a newer release \(version 9999\)"):
+            refuse(empty)
+
+
+def test_an_older_database_is_told_of(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade(empty)
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "0002")
+
+    with pytest.raises(
+        OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0002\)"
+    ):
+        check_version(empty)
+
+
+def test_an_upgrade_that_fails_leaves_nothing(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete = command.upgrade
+
+    def fail(config: Config, revision: str) -> None:
+        complete(config, revision)
+        raise InterruptedError
+
+    monkeypatch.setattr(command, "upgrade", fail)
+    with pytest.raises(InterruptedError):
+        upgrade(empty)
+
+    with empty.read() as connection:
+        assert inspect(connection).get_table_names() == []
+
+
+def test_there_is_one_line_of_migrations_named_by_their_time_of_running() -> None:
+    folder = Path(migration_config.__code__.co_filename).with_name("migrations") / "versions"
+    names = [path.name for path in folder.glob("*.py")]
+    assert names
+    assert all(name.startswith(("pre_", "post_")) for name in names)
