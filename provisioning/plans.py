@@ -104,9 +104,13 @@ class DirectoryPlan:
             yield f"delete group {external_id}"
 
     def batches(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
-        """The changes in transactions: at most `size` people each, a person's memberships with the person."""
+        """The changes in transactions: at most `size` people each, a person's memberships with the person.
+
+        Groups are put without their fingerprint, which stands for all their members: a run that is cut off before
+        `group_fingerprints` must find them changed the next time.
+        """
         yield from _chunks([DeactivateUser(external_id, "absent") for external_id in self.deactivate], size)
-        yield from _chunks(self.put_groups, size)
+        yield from _chunks([PutGroup(put.group) for put in self.put_groups], size)
         if self.add_subgroups or self.remove_subgroups:
             yield (
                 *_by_group(AddSubgroups, self.add_subgroups),
@@ -115,6 +119,10 @@ class DirectoryPlan:
         yield from self._people(size)
         for external_id in self.delete_groups:
             yield (DeleteGroup(external_id),)
+
+    def group_fingerprints(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+        """What is stored last, when every membership is: from now on the groups are as the source shows them."""
+        yield from _chunks([put for put in self.put_groups if put.fingerprint], size)
 
     def _people(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
         added, removed = _by_user(self.add_members), _by_user(self.remove_members)

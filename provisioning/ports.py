@@ -196,7 +196,10 @@ class Reader(Protocol):
         """All versions, oldest first; empty for an unknown rule."""
 
     def fingerprints(self, directory_id: DirectoryId) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-        """External id (UTF-8) -> fingerprint of the live users and of the live groups that have one."""
+        """External id (UTF-8) -> fingerprint of the live users that have one, and of all live groups.
+
+        A group without one was cut off in the middle of its members, or is to be looked at again.
+        """
 
     def absent_users(self, directory_id: DirectoryId) -> dict[ExternalId, int]:
         """Users waiting out their grace: missing from the last complete reads, with how many."""

@@ -156,6 +156,9 @@ class RunKeeper:
                 self.unit_of_work.refresh_statistics()
             if progress is not None:
                 progress(done, people)
+        if not tally.failures:
+            for changes in plan.group_fingerprints(RUN_BATCH_SIZE):
+                self._apply_batch(claim, command, changes, tally)
         if command.defer_seats or is_resumed:
             tally.add(self._drain(claim, replace(command, defer_seats=False)))
         record = replace(

@@ -118,10 +118,7 @@ _SELECT_USER_FINGERPRINTS = select(_USERS.external_id, _USERS.fingerprint).where
     _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.fingerprint != _NO_FINGERPRINT
 )
 _SELECT_GROUP_FINGERPRINTS = select(_GROUPS.external_id, _GROUPS.fingerprint).where(
-    _GROUP_IS_OWN,
-    _GROUPS.directory_id == _DIRECTORY,
-    _IS_LIVE_GROUP,
-    _GROUPS.fingerprint != _NO_FINGERPRINT,
+    _GROUP_IS_OWN, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP
 )
 _SELECT_ABSENT_USERS = select(_USERS.external_id, _USERS.absent_runs).where(
     _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.absent_runs > 0

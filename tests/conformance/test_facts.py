@@ -221,7 +221,7 @@ def test_nesting_begins_and_ends_and_may_be_a_cycle(tenant: Tenant) -> None:
         assert writer.model_inputs().nesting == (pairs[1],)
 
 
-def test_fingerprints_are_of_live_rows_that_have_one(tenant: Tenant) -> None:
+def test_fingerprints_are_of_live_users_that_have_one_and_of_live_groups(tenant: Tenant) -> None:
     kept = tenant.user("Ünï", fingerprint=b"\x00a")
     tenant.add_users(kept, tenant.user("b", fingerprint=b""), tenant.user("c", deleted_at=NOW))
     tenant.add_groups(
@@ -231,7 +231,7 @@ def test_fingerprints_are_of_live_rows_that_have_one(tenant: Tenant) -> None:
     with tenant.unit_of_work.read() as reader:
         users, groups = reader.fingerprints(tenant.directory_id)
         assert users == {"x-Ünï".encode(): b"\x00a"}
-        assert groups == {b"g-G": b"\x01" * 16}
+        assert groups == {b"g-G": b"\x01" * 16, b"g-H": b""}
         assert reader.fingerprints(DirectoryId(new_id())) == ({}, {})
 
 
