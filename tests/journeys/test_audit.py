@@ -1,0 +1,152 @@
+"""The record read, shown and exported; each of which is recorded."""
+
+import base64
+import csv
+import io
+import json
+from hashlib import sha256
+
+import pytest
+
+from audit.body import parse_body
+from service.log_reading import defuse
+from tests.journeys.exports import Person, export
+from tests.journeys.shell import Shell
+
+
+@pytest.fixture
+def full(shell: Shell) -> Shell:
+    """One person whose name is a formula, in one group."""
+    shell.set_up(plan="Pro")
+    shell.write_export(export([Person("anna", extra="displayName: =HYPERLINK(1)")], {"staff": ["anna"]}))
+    shell.add_directory()
+    shell.answer("sync", "run")
+    shell.answer("rules", "add", "--group", "staff", "--role", "Member", "--scope", "organisation")
+    shell.mark()
+    return shell
+
+
+def test_list_tells_sentences_with_names(full: Shell) -> None:
+    text = full.answer("audit", "list", "--limit", "3")
+
+    lines = text.splitlines()
+    assert len(lines) == 4
+    assert "gave =HYPERLINK(1) a seat" in lines[1] + lines[2]
+    assert "granted Member at 'Acme Stays' to =HYPERLINK(1)" in text
+    (read,) = full.new_events()
+    assert read["action"] == "log.read"
+    assert {change["path"]: change["after"] for change in read.get("changes", ())} == {
+        "rows": 3,
+        "query": "list",
+    }
+
+
+def test_list_is_filtered_by_action_subject_and_time(full: Shell) -> None:
+    member_id = full.json("member", "show", "anna")["id"]
+
+    seats = full.json("audit", "list", "--action", "seat.", "--oldest-first")
+    about = full.json("audit", "list", "--about", member_id)
+    later = full.json("audit", "list", "--after", str(seats[0]["row"]), "--oldest-first", "--limit", "1")
+
+    assert {event["action"] for event in seats} == {"seat.assigned"}
+    assert [event["action"] for event in about] == ["seat.assigned", "role.granted", "member.created"]
+    assert later[0]["row"] > seats[0]["row"]
+    assert full.answer("audit", "list", "--until", "2020-01-01") == "No such event.\n"
+    assert full.json("audit", "list", "--since", "1h", "--limit", "1")
+    changes = [change for event in full.new_events() for change in event.get("changes", ())]
+    assert {change["path"] for change in changes} == {"rows", "query", "filter", "since", "until"}
+
+
+def test_idle_readings_are_left_out_and_counted(full: Shell) -> None:
+    for _ in range(3):
+        full.answer("sync", "run")
+
+    text = full.answer("audit", "list", "--limit", "2")
+
+    assert "3 readings that found nothing new are left out; --all lists them." in text
+    assert "sync.completed" not in text
+    assert (
+        full.answer("audit", "list", "--all").count("No effect: synchronisation run of directory 'hq'") == 3
+    )
+    assert [event["outcome"] for event in full.json("audit", "list", "--action", "sync.completed")].count(
+        "noop"
+    ) == 3
+
+
+def test_event_is_shown_with_what_led_to_it(full: Shell) -> None:
+    (granted,) = full.json("audit", "list", "--action", "role.granted", "--limit", "1")
+    full.mark()
+
+    text = full.answer("audit", "show", granted["id"])
+    document = full.json("audit", "show", granted["id"].upper())
+
+    assert "role: - -> Member" in text
+    assert "It followed from, the latest first:" in text
+    assert "wrote rule" in text
+    assert document["body"] == granted["body"]
+    assert [cause["body"]["action"] for cause in document["causes"]] == ["mapping.created"]
+    assert full.new_actions() == ["log.read", "log.read"]
+    assert "there is no event 'x'" in full.fail(1, "audit", "show", "x")
+    assert "there is no event" in full.fail(1, "audit", "show", full.state().root_scope_id)
+
+
+def test_lines_hold_the_exact_bodies(full: Shell) -> None:
+    stored = full.events()
+
+    lines = full.answer("audit", "export").splitlines()
+
+    assert len(lines) == len(stored)
+    for line, (row, body) in zip(lines, stored, strict=True):
+        document = json.loads(line)
+        assert document["row"] == row
+        assert parse_body(json.dumps(document["body"]).encode()) == body
+    names = json.loads(lines[-1])["names"]
+    assert "=HYPERLINK(1)" in names.values()
+    (exported,) = full.new_events()
+    values = {change["path"]: change["after"] for change in exported.get("changes", ())}
+    assert exported["action"] == "export.created"
+    assert (values["rows"], values["format"]) == (len(stored), "jsonl")
+    assert values["sha256"] == sha256(("\n".join(lines) + "\n").encode()).hexdigest()
+
+
+def test_csv_holds_no_formula(full: Shell) -> None:
+    path = full.folder / "log.csv"
+
+    answer = full.json("audit", "export", "--format", "csv", "--output", str(path))
+
+    content = path.read_bytes()
+    assert (answer["bytes"], answer["sha256"]) == (len(content), sha256(content).hexdigest())
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert len(rows) == answer["rows"]
+    assert "'=HYPERLINK(1)" in {row["subject_name"] for row in rows}
+    cells = [cell for row in rows for cell in row.values()]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+    assert "events are in" in full.answer("audit", "export", "--output", str(path))
+    assert list(full.folder.glob(".log*")) == []
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_cell_that_looks_like_a_formula_is_defused(start: str) -> None:
+    assert defuse(f"{start}1") == f"'{start}1"
+    assert defuse(f"1{start}") == f"1{start}"
+
+
+def test_export_that_cannot_be_written_leaves_nothing(full: Shell) -> None:
+    message = full.fail(3, "audit", "export", "--output", str(full.folder / "none" / "log.jsonl"))
+    assert "cannot be written: No such file or directory" in message
+    target = full.folder / "taken"
+    target.mkdir()
+
+    assert "cannot be written" in full.fail(3, "audit", "export", "--output", str(target))
+    assert sorted(path.name for path in full.folder.iterdir()) == ["taken", "var"]
+
+
+def test_controls_in_names_do_not_reach_the_terminal(full: Shell) -> None:
+    name = base64.b64encode(b"An\x1b[2Jna\nOperator root granted Admin").decode()
+    full.write_export(export([Person("anna", extra=f"displayName:: {name}")], {"staff": ["anna"]}))
+    full.answer("sync", "run")
+
+    for command in (("audit", "list"), ("member", "list"), ("member", "show", "anna"), ("audit", "export")):
+        text = full.answer(*command)
+        assert "\x1b" not in text
+        assert not any(line.startswith("Operator root") for line in text.splitlines())
