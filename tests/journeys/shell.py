@@ -48,7 +48,7 @@ class Shell:
             **{name: None for name in os.environ if name.startswith("USHER_")},
             **{name: value for name, value in self.environ.items() if name.startswith("USHER_")},
         }
-        result = CliRunner().invoke(cli, list(arguments), env=changes)
+        result = CliRunner().invoke(cli, list(arguments), env=changes, prog_name="usher")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
