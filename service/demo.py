@@ -247,7 +247,7 @@ def next_steps(prepared: Sequence[PreparedDemo], command: str) -> list[str]:
 
 def command_name(argv0: str, folder: Path) -> str:
     """How to call usher from this folder: as it was called, when that is a path; else by its bare name."""
-    if os.sep not in argv0:
-        return "usher"
     path = Path(argv0)
+    if os.sep not in argv0 or path.name != "usher":
+        return "usher"
     return str(path.relative_to(folder)) if path.is_absolute() and path.is_relative_to(folder) else argv0
