@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from audit.actors import AdminActor, SystemActor
 from audit.events import FieldChange, JSONValue, Reason, Target
@@ -161,6 +161,8 @@ def render_match(match: GroupMatch | NameMatch | AttributeMatch) -> str:
             return f"name {pattern} in {directory_id}"
         case AttributeMatch(directory_id, text):
             return f"filter {text} in {directory_id}"
+        case _:
+            assert_never(match)
 
 
 def _remove_rule(work: Work, change: RemoveRule) -> None:

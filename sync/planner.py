@@ -23,8 +23,8 @@ from sync.snapshot import Complete, Failed, Snapshot, SnapshotGroup
 
 _DEFAULT_GRACE_RUNS = 1
 _NOBODY: AbstractSet[ExternalId] = frozenset()
-_UNSETTLED = b"unsettled"
-"""The fingerprint of a group that was not brought in line with its source: it differs from any other."""
+_UNSETTLED = b""
+"""The fingerprint of a group that was not brought in line with its source: it agrees with none."""
 
 
 @dataclass(slots=True)
