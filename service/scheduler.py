@@ -19,7 +19,7 @@ from provisioning.state import Claim as Lease
 from service.jobs import delete_after_retention, drain, end_what_is_due
 from service.metrics import Metrics
 from service.runs import Run, claim_due, run_claimed
-from service.wiring import Wiring
+from service.wiring import Wiring, utc_now
 
 _log = structlog.get_logger("usher.scheduler")
 _MISSED_TICKS = 12
@@ -57,8 +57,9 @@ class Scheduler:
     def start(self) -> None:
         """Begin; what is due already is taken at once."""
         tick_seconds = self._wiring.settings.tick_seconds
-        now = self._wiring.clock()
-        self._last_tick = now
+        self._last_tick = self._wiring.clock()
+        # The scheduler of the library goes by the machine's clock, whatever ours says.
+        now = utc_now()
         for job in (
             _Job("tick", self.tick, tick_seconds),
             _Job("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),

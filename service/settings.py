@@ -194,6 +194,7 @@ def _given(name: str, environ: Mapping[str, str], faults: list[str]) -> str | No
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, known_variables(), n=1)
-    hint = f"did you mean {near[0]}?" if near else "unset it; 'usher doctor --help' lists the settings"
+    known = [variable.removeprefix(PREFIX) for variable in known_variables()]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    hint = f"did you mean {PREFIX}{near[0]}?" if near else "unset it; 'usher serve --help' lists the settings"
     return f"{name} is no setting; {hint}"

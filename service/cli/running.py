@@ -16,14 +16,14 @@ from service.doctor import Level, examine
 from service.logs import set_up_logs
 from service.opening import open_and_upgrade, open_for_service
 from service.server import serve as serve_until_stopped
-from service.settings import Settings
+from service.settings import Settings, known_variables
 
 
 def _at_address(settings: Settings, host: str | None, port: int | None) -> Settings:
     return replace(settings, host=host or settings.host, port=port or settings.port)
 
 
-@click.command(cls=UsherCommand)
+@click.command(cls=UsherCommand, epilog=f"Settings, by environment variable: {', '.join(known_variables())}.")
 @click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
 def serve(host: str | None, port: int | None) -> None:

@@ -1,0 +1,109 @@
+"""What the service does by itself."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from audit.body import parse_body
+from directory.changes import Change, SetOverride
+from directory.ids import EventId, OverrideId, RoleId
+from provisioning.commands import Applied
+from provisioning.ports import EventQuery
+from service import jobs
+from service.administration import Administration
+from service.errors import RefusedError
+from service.names import find_member
+from service.runs import claim_due, run_claimed
+from tests.service.worlds import HandClock, active_mails, small_world, write_export
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: HandClock) -> Iterator[Administration]:
+    with small_world(tmp_path, clock) as administration:
+        yield administration
+
+
+def last_actions(world: Administration, number: int) -> list[str]:
+    with world.read() as reader:
+        rows = list(reader.events(EventQuery(newest_first=True, limit=number)))
+    return [parse_body(body)["action"] for _, body in reversed(rows)]
+
+
+def test_person_absent_longer_than_the_retention_is_deleted(world: Administration, clock: HandClock) -> None:
+    write_export(world.wiring, "anna")
+    clock.advance(minutes=2)
+    (lease,) = claim_due(world.wiring, limit=5)
+    assert run_claimed(world.wiring, lease).record.state == "completed"
+    assert "ben@acme.example" not in active_mails(world)
+
+    clock.advance(days=29)
+    assert jobs.delete_after_retention(world.wiring) == 0
+    clock.advance(days=2)
+    assert jobs.delete_after_retention(world.wiring) == 1
+    assert jobs.delete_after_retention(world.wiring) == 0
+
+    assert "user.deleted" in last_actions(world, 3)
+    with world.read() as reader:
+        (directory,) = reader.directories()
+        assert reader.counts(directory.directory_id)["users"] == 1
+
+
+def test_queue_that_a_crash_left_is_worked_off(world: Administration) -> None:
+    assert jobs.drain(world.wiring) == 0
+    with world.unit_of_work.write() as writer:
+        ((_, body),) = list(writer.events(EventQuery(limit=1)))
+        event_id = EventId(parse_body(body)["id"])
+        writer.enqueue_everyone(kind="operator", root=event_id, parent=event_id)
+
+    assert jobs.drain(world.wiring) == 1
+
+    assert world.wiring.store.organisations_with_pending(10) == []
+
+
+def test_refused_ending_keeps_no_other_from_ending(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.read() as reader:
+        root = reader.organisation().root_scope_id
+        members = [find_member(reader, name).member_id for name in ("anna", "ben")]
+    for member_id in members:
+        override = SetOverride(
+            OverrideId(world.wiring.mint.id()),
+            member_id,
+            ((RoleId("Operator"), root),),
+            "stand-in",
+            clock() + timedelta(days=1),
+        )
+        world.apply([override])
+    clock.advance(days=2)
+    apply = Administration.apply
+    refused = iter([True, False])
+
+    def sometimes(self: Administration, changes: Sequence[Change]) -> Applied:
+        if next(refused):
+            raise RefusedError("invalid", "not now")
+        return apply(self, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Administration, "apply", sometimes)
+        assert jobs.end_what_is_due(world.wiring) == 1
+
+    assert jobs.end_what_is_due(world.wiring) == 1
+    assert jobs.end_what_is_due(world.wiring) == 0
+
+
+def test_retention_looks_at_directories_that_are_read_only(world: Administration, clock: HandClock) -> None:
+    with world.unit_of_work.write() as writer:
+        (directory,) = writer.directories()
+        writer.put_directory(replace(directory, kind="scim"), clock())
+    clock.advance(days=90)
+
+    assert jobs.delete_after_retention(world.wiring) == 0

@@ -1,0 +1,108 @@
+"""Settings are read once, and all their faults are told together."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, known_variables, load_settings
+
+
+def faults(**environ: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    return caught.value.faults
+
+
+def test_everything_lies_under_the_data_folder_by_default() -> None:
+    settings = load_settings({"HOME": "/home/x"})
+
+    assert settings == Settings(database_url="sqlite:///var/usher.db")
+    assert settings.key_file == Path("var/secret.key")
+    assert load_settings({"USHER_DATA": "/srv/usher"}).database_url == "sqlite:////srv/usher/usher.db"
+    assert load_settings({"USHER_DATA": "/srv/usher"}).exports == Path("/srv/usher/directories")
+
+
+def test_every_setting_is_read() -> None:
+    settings = load_settings(
+        {
+            "USHER_DATABASE_URL": "postgresql://usher@db/usher",
+            "USHER_EXPORTS": "/exports",
+            "USHER_HOST": "0.0.0.0",  # noqa: S104 - only read here
+            "USHER_PORT": "80",
+            "USHER_LOG_LEVEL": "DEBUG",
+            "USHER_LOG_FORMAT": "json",
+            "USHER_SQLITE_FULL_SYNC": "yes",
+            "USHER_TRUSTED_PROXY": "10.0.0.1",
+            "USHER_RETENTION_DAYS": "7",
+        }
+    )
+
+    assert settings.database_url == "postgresql://usher@db/usher"
+    assert settings.exports == Path("/exports")
+    assert (settings.port, settings.log_level, settings.log_format) == (80, "debug", "json")
+    assert settings.sqlite_full_sync is True
+    assert settings.trusted_proxy == "10.0.0.1"
+    assert settings.retention.days == 7
+
+
+def test_all_faults_are_told_together() -> None:
+    told = faults(
+        USHER_PORT="0",
+        USHER_LOG_FORMAT="xml",
+        USHER_SQLITE_FULL_SYNC="maybe",
+        USHER_TRUSTED_PROXY="proxy",
+        USHER_TICK_SECONDS="-1",
+        USHER_DATABASE_URL="mysql://user:hidden@host/db",
+        USHER_QQQ="9",
+    )
+
+    assert told == (
+        "USHER_QQQ is no setting; unset it; 'usher serve --help' lists the settings",
+        "USHER_DATABASE_URL must be sqlite:///path/to/usher.db or postgresql://user@host/database",
+        "USHER_LOG_FORMAT must be one of auto, console, json, not 'xml'",
+        "USHER_PORT must be a whole number from 1 to 65535, not '0'",
+        "USHER_TICK_SECONDS must be a whole number from 1 to 3600, not '-1'",
+        "USHER_SQLITE_FULL_SYNC must be true or false, not 'maybe'",
+        "USHER_TRUSTED_PROXY must be the IP address of the proxy in front of the service, not 'proxy'",
+    )
+
+
+def test_near_name_is_suggested() -> None:
+    assert faults(USHER_DATABASE="x") == ("USHER_DATABASE is no setting; did you mean USHER_DATABASE_URL?",)
+
+
+def test_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    path.write_text("sqlite:////srv/usher.db\n", encoding="utf-8")
+
+    assert load_settings({"USHER_DATABASE_URL_FILE": str(path)}).database_url == "sqlite:////srv/usher.db"
+
+
+def test_file_of_a_secret_must_be_usable(tmp_path: Path) -> None:
+    empty, binary = tmp_path / "empty", tmp_path / "binary"
+    empty.write_text("\n", encoding="utf-8")
+    binary.write_bytes(b"\xff")
+
+    assert "is empty" in faults(USHER_SECRET_KEY_FILE=str(empty))[0]
+    assert "it is not UTF-8 text" in faults(USHER_SECRET_KEY_FILE=str(binary))[0]
+    assert "No such file" in faults(USHER_SECRET_KEY_FILE=str(tmp_path / "none"))[0]
+    both = faults(USHER_METRICS_TOKEN="a", USHER_METRICS_TOKEN_FILE=str(empty))
+    assert both == ("USHER_METRICS_TOKEN and USHER_METRICS_TOKEN_FILE are both set; keep one of them",)
+
+
+def test_empty_variable_is_none() -> None:
+    assert load_settings({"USHER_PORT": ""}) == load_settings({})
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(
+        {"USHER_DATABASE_URL": "postgresql://u:hidden@h/d", "USHER_METRICS_TOKEN": "hidden"}
+    )
+
+    assert "hidden" not in repr(settings)
+
+
+def test_every_known_variable_is_of_a_setting() -> None:
+    assert len(known_variables()) == len(set(known_variables()))
+    assert {"USHER_DATA", "USHER_SECRET_KEY_FILE", "USHER_ORGANISATION"} <= set(known_variables())
