@@ -50,6 +50,24 @@ class GroupFacts:
     dn: str = ""
 
 
+MAX_NAME = 400
+"""Characters of a name, an address or an external id. Longer text of a directory is kept in attributes only."""
+
+
+def find_fault(text: str, *, is_name: bool = True) -> str:
+    """Why the text cannot be stored, as the end of a sentence; empty when it can.
+
+    A NUL fits no PostgreSQL text, a lone surrogate no UTF-8; a name must fit an index on every database.
+    """
+    if is_name and (len(text) > MAX_NAME or (not text.isascii() and len(name_key(text)) > 2 * MAX_NAME)):
+        return f"has {len(text)} characters; at most {MAX_NAME} are stored"
+    if "\0" in text:
+        return "holds a NUL character"
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "holds half a character, a lone surrogate"
+    return ""
+
+
 def name_key(text: str) -> str:
     """The form in which user names and mail addresses compare: `STRASSE`, `straße` and composed forms are one."""
     if text.isascii():

@@ -21,8 +21,9 @@ from directory.changes import (
     RemoveMembers,
     RemoveSubgroups,
 )
-from directory.facts import Activity, GroupFacts, UserFacts, name_key
+from directory.facts import Activity, GroupFacts, UserFacts, find_fault, name_key
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
+from provisioning.errors import Refusal, RefusalCode
 from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
 from provisioning.work import Work, follow_model, queue_groups
 
@@ -124,6 +125,7 @@ def _fold_one(fold: _Fold, change: DirectoryChange) -> None:
 
 
 def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
+    _check_user(said)
     stored = fold.users.get(said.external_id)
     if stored is None:
         _create_user(fold, said, fingerprint)
@@ -147,6 +149,29 @@ def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
     if put == stored:
         return
     _record_user_change(fold, stored, put)
+
+
+def _check_user(said: UserFacts) -> None:
+    names = (
+        ("external id", said.external_id),
+        ("user name", said.user_name),
+        ("display name", said.display_name),
+        ("given name", said.given_name),
+        ("family name", said.family_name),
+        *(("mail", mail) for mail in said.mails),
+    )
+    for what, text in names:
+        _check_text("user", said.external_id, what, text)
+    for name, values in (("dn", (said.dn,)), *said.attributes.items()):
+        for text in values:
+            _check_text("user", said.external_id, name, text, is_name=False)
+
+
+def _check_text(kind: str, external_id: str, what: str, text: str, *, is_name: bool = True) -> None:
+    fault = find_fault(text, is_name=is_name)
+    if fault:
+        message = f"the {what} of {kind} {external_id[:60]!r} {fault}; correct it in the directory"
+        raise Refusal(RefusalCode.INVALID, message)
 
 
 def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
@@ -387,6 +412,8 @@ def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
 
 def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
     work = fold.work
+    for what, text in (("external id", said.external_id), ("name", said.display_name)):
+        _check_text("group", said.external_id, what, text)
     stored = fold.groups.get(said.external_id)
     if stored is None:
         group = StoredGroup(
