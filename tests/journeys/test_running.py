@@ -173,8 +173,8 @@ def test_killed_service_leaves_nothing_undone_or_done_twice(shell: Shell) -> Non
     assert shell.json("sync", "run")["plan_hash"] == ""
 
 
-def test_demo_is_made_once_and_kept(blank_shell: Shell) -> None:
-    shell = blank_shell
+def test_demo_is_made_once_and_kept(either_shell: Shell) -> None:
+    shell = either_shell
 
     first = shell.answer("demo", "--once")
     shell.answer("rules", "remove", shell.json("rules", "list", "-o", "Kusthem")[0]["id"], "-o", "Kusthem")
@@ -192,13 +192,13 @@ def test_demo_is_made_once_and_kept(blank_shell: Shell) -> None:
     assert {path.name for path in shell.exports.iterdir()} == {"minut.ldif", "minikai.ldif"}
 
 
-def test_every_printed_command_works(blank_shell: Shell) -> None:
-    text = blank_shell.answer("demo", "--once")
+def test_every_printed_command_works(either_shell: Shell) -> None:
+    text = either_shell.answer("demo", "--once")
 
     commands = [line.strip() for line in text.splitlines() if re.match(r"\s+\S*usher\S* \S", line)]
     assert len(commands) >= 8
     for command in commands:
-        assert blank_shell.answer(*shlex.split(command)[1:])
+        assert either_shell.answer(*shlex.split(command)[1:])
 
 
 def test_demo_is_served(blank_shell: Shell) -> None:

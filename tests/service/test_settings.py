@@ -60,8 +60,8 @@ def test_all_faults_are_told_together() -> None:
     assert told == (
         "USHER_QQQ is no setting; unset it; 'usher serve --help' lists the settings",
         "USHER_DATABASE_URL must be sqlite:///path/to/usher.db or postgresql://user@host/database",
-        "USHER_LOG_FORMAT must be one of auto, console, json, not 'xml'",
         "USHER_PORT must be a whole number from 1 to 65535, not '0'",
+        "USHER_LOG_FORMAT must be one of auto, console, json, not 'xml'",
         "USHER_TICK_SECONDS must be a whole number from 1 to 3600, not '-1'",
         "USHER_SQLITE_FULL_SYNC must be true or false, not 'maybe'",
         "USHER_TRUSTED_PROXY must be the IP address of the proxy in front of the service, not 'proxy'",
