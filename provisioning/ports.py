@@ -127,11 +127,6 @@ class Reader(Protocol):
     def member_ids(self, after: MemberId | None, limit: int) -> list[MemberId]:
         """Members in id order, tombstones left out."""
 
-    def members_in_groups(self, group_ids: Collection[GroupId]) -> list[MemberId]:
-        """Members with a live user directly in one of the groups."""
-
-    def members_of_directories(self, directory_ids: Collection[DirectoryId]) -> list[MemberId]: ...
-
     def members_by_text(self, text: str) -> list[MemberId]:
         """Members whose id, mail, or user name at a directory is `text` by `name_key`."""
 
@@ -151,10 +146,6 @@ class Reader(Protocol):
 
     def holders(self, role: RoleId, scope_id: ScopeId, limit: int) -> list[MemberId]:
         """Members who hold the role at exactly that scope, in id order."""
-
-    def holders_at_scope(self, scope_id: ScopeId) -> list[MemberId]: ...
-
-    def holders_of_role(self, role: RoleId) -> list[MemberId]: ...
 
     def members_given_at(self, scope_id: ScopeId) -> list[MemberId]:
         """Members whose open override or accepted invitation names the scope, in id order."""

@@ -69,8 +69,6 @@ _SELECT_OPEN_GRANTS = (
     .where(_OF_ORGANISATION, _IS_OPEN)
     .order_by(_INTERVALS.scope_id, _INTERVALS.role, _INTERVALS.member_id)
 )
-_SELECT_GRANTS_OF_ROLE = _SELECT_OPEN_GRANTS.where(_HAS_ROLE)
-_SELECT_GRANTS_AT_SCOPE = _SELECT_OPEN_GRANTS.where(_AT_SCOPE)
 _SELECT_GRANTS_OF_MEMBER = (
     select(_INTERVALS.id, *_GRANT_COLUMNS).where(_IS_OWN, _OF_MEMBER, _IS_OPEN).order_by(_INTERVALS.id)
 )
@@ -178,12 +176,6 @@ class AccessReader(View):
     def holders(self, role: RoleId, scope_id: ScopeId, limit: int) -> list[MemberId]:
         rows = self._rows(_SELECT_HOLDERS, of_role=role, at_scope=scope_id, row_limit=limit)
         return [row[0] for row in rows]
-
-    def holders_at_scope(self, scope_id: ScopeId) -> list[MemberId]:
-        return sorted({row[0] for row in self._rows(_SELECT_GRANTS_AT_SCOPE, at_scope=scope_id)})
-
-    def holders_of_role(self, role: RoleId) -> list[MemberId]:
-        return sorted({row[0] for row in self._rows(_SELECT_GRANTS_OF_ROLE, of_role=role)})
 
     def open_grants(self) -> Iterator[tuple[MemberId, RoleId, ScopeId]]:
         return cast("Iterator[tuple[MemberId, RoleId, ScopeId]]", self._stream(_SELECT_OPEN_GRANTS))

@@ -130,19 +130,6 @@ _HAS_ATTRIBUTE_RULE = select(
 _LIVE_MEMBER_IDS = select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _IS_LIVE_MEMBER)
 _SELECT_MEMBER_IDS = _LIVE_MEMBER_IDS.order_by(_MEMBERS.id).limit(_LIMIT)
 _SELECT_MEMBER_IDS_AFTER = _SELECT_MEMBER_IDS.where(_MEMBERS.id > bindparam("after_member", type_=Id))
-_SELECT_MEMBERS_IN_GROUPS = (
-    select(_USERS.member_id)
-    .distinct()
-    .join(membership, membership.c.user_id == _USERS.id)
-    .where(in_set(membership.c.group_id, "group_ids"), _USER_IS_OWN, _IS_LIVE_USER)
-    .order_by(_USERS.member_id)
-)
-_SELECT_MEMBERS_OF_DIRECTORIES = (
-    select(_USERS.member_id)
-    .distinct()
-    .where(in_set(_USERS.directory_id, "directory_ids"), _USER_IS_OWN, _IS_LIVE_USER)
-    .order_by(_USERS.member_id)
-)
 _SELECT_MEMBERS_BY_TEXT = union(
     _LIVE_MEMBER_IDS.where(_MEMBERS.mail_key == _KEY, _MEMBERS.mail_key != _NO_TEXT),
     select(_USERS.member_id).where(
@@ -334,12 +321,6 @@ class MembersReader(OrganisationReader):
         if after is None:
             return self._ids(_SELECT_MEMBER_IDS, row_limit=limit)
         return self._ids(_SELECT_MEMBER_IDS_AFTER, row_limit=limit, after_member=after)
-
-    def members_in_groups(self, group_ids: Collection[GroupId]) -> list[MemberId]:
-        return self._ids(_SELECT_MEMBERS_IN_GROUPS, group_ids=group_ids)
-
-    def members_of_directories(self, directory_ids: Collection[DirectoryId]) -> list[MemberId]:
-        return self._ids(_SELECT_MEMBERS_OF_DIRECTORIES, directory_ids=directory_ids)
 
     def members_by_text(self, text: str) -> list[MemberId]:
         found = set(self._ids(_SELECT_MEMBERS_BY_TEXT, text_key=name_key(text)))

@@ -136,12 +136,6 @@ CASES: dict[str, Case] = {
         "ix_member_organisation_id (organisation_id=? AND id>?)",
         "pk_member",
     ),
-    "members_in_groups": Case(
-        lambda writer, _: writer.members_in_groups(_ids(GroupId)), "(group_id=?)", "pk_membership"
-    ),
-    "members_of_directories": Case(
-        lambda writer, tenant: writer.members_of_directories([tenant.directory_id])
-    ),
     "members_by_text": Case(
         lambda writer, _: writer.members_by_text("x"),
         "ix_directory_user_user_name_key (directory_id=? AND user_name_key=?)",
@@ -183,14 +177,6 @@ CASES: dict[str, Case] = {
         lambda writer, _: writer.is_role_given(RoleId("?")),
         "ix_override_organisation_id (organisation_id=?)",
         "ix_invitation_organisation_id",
-    ),
-    "holders_of_role": Case(
-        lambda writer, _: writer.holders_of_role(ADMIN), "ix_access_interval_scope_id (organisation_id=?)"
-    ),
-    "holders_at_scope": Case(
-        lambda writer, tenant: writer.holders_at_scope(tenant.state.root_scope_id),
-        "ix_access_interval_scope_id (organisation_id=? AND scope_id=?)",
-        "ix_access_interval_scope_id",
     ),
     "open_grants": Case(
         lambda writer, _: list(writer.open_grants()), "ix_access_interval_scope_id (organisation_id=?)"
