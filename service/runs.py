@@ -52,7 +52,8 @@ def claim_directory(wiring: Wiring, directory: StoredDirectory) -> Lease:
     lease = wiring.store.claim(directory.directory_id, worker_name(), now, now + LEASE)
     if lease is None:
         raise DirectoryBusyError(
-            f"directory '{directory.name}' is being read by another run; wait for its end ('usher sync history')"
+            f"directory '{directory.name}' is being read by another run; wait for its end, "
+            f"or for {int(LEASE.total_seconds())} s if that run was killed ('usher sync history')"
         )
     return lease
 
