@@ -4,7 +4,6 @@ comes through here: the ticker, and the operator at the command line.
 
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from directory.ids import OrganisationId, RunId
@@ -17,7 +16,7 @@ from service.errors import DirectoryBusyError, NotFoundError
 from service.wiring import Wiring
 from sync.errors import SyncError
 from sync.run import PlannedRun, plan_directory
-from sync.snapshot import Rejection, SnapshotCounts
+from sync.snapshot import SnapshotCounts
 
 PULLED_KINDS = frozenset({"ldif"})
 """Kinds of directories that are read on a schedule."""
@@ -29,10 +28,6 @@ class Run:
 
     record: RunRecord
     counts: SnapshotCounts | None
-
-    @property
-    def rejections(self) -> Sequence[Rejection]:
-        return self.counts.rejections if self.counts is not None else ()
 
 
 def worker_name() -> str:

@@ -5,7 +5,6 @@ from datetime import datetime
 
 import click
 
-from audit.body import EventBody
 from audit.sentences import describe
 from directory.ids import MemberId, UserId
 from mappings.decisions import Decision
@@ -95,14 +94,11 @@ def explain(member: str, permission: str, resource: str) -> None:
             node.scope_id,
             now=administration.wiring.clock(),
         )
-        chain: Sequence[EventBody] = answer.chain if answer is not None else ()
-        memberships = membership_events(reader, answer.explanation.steps if answer is not None else ())
-        events = [*chain, *(body for body in memberships if body not in chain)]
+        assert answer is not None  # noqa: S101 - the member was found in this very view
+        memberships = membership_events(reader, answer.explanation.steps)
+        events = [*answer.chain, *(body for body in memberships if body not in answer.chain)]
         names = event_names(reader, models, events)
         users = {user.user_id: f"'{user.user_name}'" for user in reader.users_of_members([record.member_id])}
-    if answer is None:
-        # The member was found in this very view.
-        raise AssertionError(record.member_id)
     told = [describe(body, names=names) for body in events]
     steps = [_named(sentence, users) for sentence in answer.explanation.sentences]
     if call.is_json:

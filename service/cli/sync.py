@@ -146,13 +146,13 @@ def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
         )
     if counts.rejected > _REJECTIONS_SHOWN:
         call.output.line(f"  ... and {counts.rejected - _REJECTIONS_SHOWN} more rejected entries")
-    told = {
-        counts.dangling_members: "members of groups whom no entry answers to",
-        counts.ambiguous_members: "members of groups whose uid several people have",
-        counts.shared_mail: "mail addresses that two people have; both are kept apart",
-        counts.unknown_activity: "people of whom it cannot be read whether they are active",
-    }
-    for number, words in told.items():
+    told = (
+        (counts.dangling_members, "members of groups whom no entry answers to"),
+        (counts.ambiguous_members, "members of groups whose uid several people have"),
+        (counts.shared_mail, "mail addresses that two people have; both are kept apart"),
+        (counts.unknown_activity, "people of whom it cannot be read whether they are active"),
+    )
+    for number, words in told:
         if number:
             call.output.line(f"  {number} {words}")
 

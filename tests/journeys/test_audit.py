@@ -86,6 +86,10 @@ def test_event_is_shown_with_what_led_to_it(full: Shell) -> None:
     assert document["body"] == granted["body"]
     assert [cause["body"]["action"] for cause in document["causes"]] == ["mapping.created"]
     assert full.new_actions() == ["log.read", "log.read"]
+    override = ("--grant", "Operator@organisation", "--until", "1d", "--reason", "x")
+    full.answer("member", "override", "anna", *override)
+    (given,) = full.json("audit", "list", "--action", "override.set")
+    assert "grants: - -> Operator at 'Acme Stays'" in full.answer("audit", "show", given["id"])
     assert "there is no event 'x'" in full.fail(1, "audit", "show", "x")
     assert "there is no event" in full.fail(1, "audit", "show", full.state().root_scope_id)
 

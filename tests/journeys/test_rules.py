@@ -78,13 +78,15 @@ def test_applying_the_same_file_again_changes_nothing(full: Shell) -> None:
     full.mark()
 
     again = full.answer("rules", "apply", "-f", str(path), "--yes")
+    document = full.json("rules", "apply", "-f", str(path), "--yes")
 
+    assert document == {"added": 0, "changed": 0, "removed": 0, "unchanged": 3, "applied": True}
     assert again == "The rules are as the file says.\n"
     assert full.new_actions() == []
 
 
 def test_changed_file_keeps_the_rules_ids(full: Shell) -> None:
-    full.answer("rules", "apply", "-f", str(write(full, RULES)), "--yes")
+    assert full.json("rules", "apply", "-f", str(write(full, RULES)), "--yes")["applied"] is True
     before = {rule["match"]: (rule["id"], rule["version"]) for rule in full.json("rules", "list")}
     changed = RULES.replace("priority: 60", "priority: 61").replace(
         "  - {filter: 'department eq \"Housekeeping\"', role: Operator, scope: organisation}\n", ""
@@ -92,6 +94,8 @@ def test_changed_file_keeps_the_rules_ids(full: Shell) -> None:
     path = write(full, changed + "  - {group: staff, role: Member, scope: unit/loft-7}\n")
     full.mark()
 
+    foreseen = full.json("rules", "apply", "-f", str(path))
+    assert (foreseen["applied"], foreseen["changed"]) == (False, 1)
     shown = full.answer("rules", "apply", "-f", str(path), "--yes")
 
     assert "1 rules added, 1 changed, 1 removed, 1 unchanged" in shown
@@ -120,6 +124,7 @@ def test_removal_is_previewed_and_done_by_the_end_of_an_id(full: Shell) -> None:
     end = rule["id"][-12:]
 
     foreseen = full.json("rules", "preview", "--remove", end)
+    assert full.json("rules", "remove", end, "--preview")["plan_hash"] == foreseen["plan_hash"]
     assert [change["name"] for change in foreseen["changes"]] == ["Anna Example"]
     assert "1 of them would lose all access" in full.answer("rules", "preview", "--remove", end)
     removed = full.answer("rules", "remove", end)
@@ -139,6 +144,15 @@ def test_rule_added_with_preview_stores_only_the_preview(full: Shell) -> None:
     assert "Member@unit/loft-7" in shown
     assert full.new_actions() == ["mapping.previewed"]
     assert full.json("rules", "list") == []
+
+
+@pytest.mark.xfail(reason="a preview reads no attributes while no rule that stands looks at them")
+def test_first_filter_is_previewed_with_the_people_it_matches(full: Shell) -> None:
+    rule = ("--filter", 'department eq "Housekeeping"', "--role", "Operator", "--scope", "organisation")
+
+    foreseen = full.json("rules", "preview", *rule)
+
+    assert {change["name"] for change in foreseen["changes"]} == {"Ben Example", "Carla Example"}
 
 
 def test_lint_names_dead_and_dangling_rules(full: Shell) -> None:
@@ -169,6 +183,12 @@ def test_groups_of_two_directories_are_told_apart(full: Shell) -> None:
     ).stderr
     assert '"ambiguous_name"' in document
     assert '"candidates"' in document
+    with full.read() as reader:
+        (group_id,) = {
+            group.group_id for group in reader.groups_by_name("staff") if group.display_name == "Staff"
+        }
+    shown = full.json("rules", "preview", "--group", group_id, "--role", "Member", "--scope", "organisation")
+    assert [change["name"] for change in shown["changes"]] == ["Dora Example"]
     full.answer("rules", "add", "--group", "two/staff", "--role", "Member", "--scope", "organisation")
     assert ("dora", "Member@organisation") in grants(full)
     assert "there are several directories" in full.fail(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import shlex
 import signal
@@ -291,3 +292,42 @@ def test_reader_that_has_seen_enough_is_no_error(blank_shell: Shell) -> None:
 
     assert done.stdout.startswith("Row")
     assert done.stderr == ""
+
+
+def test_person_at_a_terminal_sees_drawn_tables_and_progress(shell: Shell) -> None:
+    shell.set_up(plan="Enterprise", seats="unlimited")
+    uids = tuple(f"person{number:04d}" for number in range(1200))
+    shell.write_export(export(people(*uids), {"staff": uids}))
+    shell.add_directory()
+
+    run = at_terminal(shell, "sync", "run")
+    members = at_terminal(shell, "member", "list", "--limit", "3")
+
+    assert "1200 users added" in run
+    assert "people" in run
+    assert "┃" in members
+    assert "Member" in members
+    assert "Olivia Owner" in members
+
+
+def at_terminal(shell: Shell, *arguments: str) -> str:
+    """What a terminal of 160 columns shows of a command."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from service.cli import main; main()", *arguments],
+        env={**shell.environ, "COLUMNS": "160", "TERM": "xterm"},
+        cwd=shell.folder,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = bytearray()
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:
+        # On Linux the other end's closing is told so.
+        pass
+    os.close(ours)
+    assert process.wait(timeout=PATIENCE_SECONDS) == 0, shown
+    return shown.decode()

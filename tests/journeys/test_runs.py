@@ -120,7 +120,10 @@ def test_half_of_a_big_group_is_not_lost_by_mistake(shell: Shell) -> None:
     shell.write_export(export(people(*crowd), {"crowd": crowd[:20]}))
 
     blocked = shell.answer("sync", "run", code=1)
+    dry = shell.answer("sync", "run", "--dry-run")
 
+    assert "The guard would stop this plan:" in dry
+    assert "Let exactly this plan through with 'usher sync run hq --approve" in dry
     assert "group 'crowd' would shrink from 60 to 20 members" in blocked
     limits = shell.json("directory", "status")["guard"]
     assert limits["group_loss_percent"] == 50
@@ -134,6 +137,27 @@ def test_guard_limits_are_settings_of_the_directory(shell: Shell) -> None:
     shell.write_export(export(people(STAFF[0]), {}))
 
     assert "19 users deactivated" in shell.answer("sync", "run")
+
+
+def test_long_lists_are_cut_and_counted(shell: Shell) -> None:
+    crowd = tuple(f"many{number:03d}" for number in range(210))
+    nameless = "".join(
+        f"dn: uid=x{number},ou=people,dc=acme,dc=example\nobjectClass: inetOrgPerson\nuid: x{number}\ncn: X\n\n"
+        for number in range(25)
+    )
+    shell.set_up(plan="Enterprise", seats="unlimited")
+    shell.write_export(export(people(*crowd), {"crowd": crowd}) + nameless)
+    shell.add_directory("hq", "--guard", "rejected_percent=50")
+
+    dry = shell.answer("sync", "run", "--dry-run")
+    shell.answer("sync", "run")
+    preview = shell.answer(
+        "rules", "preview", "--group", "crowd", "--role", "Member", "--scope", "organisation"
+    )
+
+    assert "... and 5 more rejected entries" in dry
+    assert "more changes; --json lists all" in dry
+    assert "... and 160 more; --json lists everybody" in preview
 
 
 def test_history_lists_runs_newest_first(shell: Shell) -> None:
