@@ -18,6 +18,7 @@ from storage.service_lock import hold_service_lock
 
 _FIRST_KEY = "k1"
 _OWNER_ONLY = 0o600
+_FOLDER_OF_OWNER = 0o700
 
 
 def open_database_as_is(settings: Settings, *, clock: Clock = utc_now) -> Wiring:
@@ -55,7 +56,7 @@ def open_for_service(settings: Settings, stack: ExitStack, *, clock: Clock = utc
 
 
 def _open_and_upgrade(settings: Settings, clock: Clock, stack: ExitStack, *, is_service: bool) -> Wiring:
-    make_folder(settings.data)
+    make_folder(settings.data, mode=_FOLDER_OF_OWNER)
     make_folder(settings.exports)
     ring = load_ring(settings)
     text = make_key_ring_text(_FIRST_KEY)
@@ -103,10 +104,10 @@ def write_key(path: Path, text: str) -> bool:
     return True
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, unless it is there."""
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Make a folder and those above it, unless it is there; the process's mask takes from the mode."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode, parents=True, exist_ok=True)
     except OSError as err:
         raise _unwritable(path, err) from err
 

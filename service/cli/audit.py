@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group(cls=UsherGroup)
 def audit() -> None:
-    """The record: who changed what, when, and what it followed from."""
+    """The record of who changed what, and why."""
 
 
 def _filter_options(command: F) -> F:

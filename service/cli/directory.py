@@ -20,7 +20,7 @@ _GUARD_DEFAULTS = GuardLimits()
 
 @click.group(cls=UsherGroup)
 def directory() -> None:
-    """Directories: sources that say who exists and in which groups they are."""
+    """Sources of people and groups."""
 
 
 @directory.command("add-ldif")

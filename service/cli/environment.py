@@ -16,7 +16,10 @@ from storage.errors import OutdatedDatabaseError
 
 @click.group(cls=UsherGroup)
 def environment() -> None:
-    """Host applications: their roles, permissions, scope kinds and plans, as catalogues in YAML."""
+    """Host applications, as catalogues in YAML.
+
+    A catalogue holds roles, permissions, scope kinds and plans.
+    """
 
 
 @environment.command()

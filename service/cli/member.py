@@ -37,7 +37,7 @@ _MOST_INVITATIONS = 10_000
 
 @click.group(cls=UsherGroup)
 def member() -> None:
-    """Members: people in an organisation, whom directories, invitations or the owner brought."""
+    """People of an organisation, and exceptions for them."""
 
 
 def _model(administration: Administration, reader: Reader) -> OrganisationModel:

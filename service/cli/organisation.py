@@ -34,7 +34,10 @@ _HEADINGS = {
 
 @click.group(cls=UsherGroup)
 def organisation() -> None:
-    """Organisations: the tenants of an environment, each with one owner, a plan and its scopes."""
+    """The tenants of an environment.
+
+    Each organisation has one owner, a plan, scopes, directories and rules.
+    """
 
 
 @organisation.command()

@@ -33,7 +33,10 @@ from service.names import find_member, find_scope
 @click.argument("resource", metavar="SCOPE")
 @organisation_option
 def decide(member: str, permission: str, resource: str) -> None:
-    """Ask whether a member may do something somewhere. Exit code 0 for yes, 1 for no."""
+    """May a member do this, there?
+
+    Exit code 0 for yes, 1 for no.
+    """
     call = current()
     administration = call.administration
     models = administration.wiring.models
@@ -79,7 +82,10 @@ def _decision_sentence(decision: Decision, scopes: ScopeGraph) -> str:
 @click.argument("resource", metavar="SCOPE")
 @organisation_option
 def explain(member: str, permission: str, resource: str) -> None:
-    """Say why a member may do something somewhere, down to the event that began it, or what is missing."""
+    """Why may a member do this, there, or why not?
+
+    Leads from the answer down to the event that began it, or names what is missing.
+    """
     call = current()
     administration = call.administration
     models = administration.wiring.models
@@ -230,7 +236,7 @@ def diff(earlier: datetime, later: datetime) -> None:
 )
 @organisation_option
 def seats(limit: int) -> None:
-    """Show the seats of the plan, who holds them in numbers, and the waiting list in its order."""
+    """Seats used, and the waiting list in its order."""
     call = current()
     administration: Administration = call.administration
     with administration.read() as reader:

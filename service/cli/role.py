@@ -11,7 +11,10 @@ from service.names import find_role
 
 @click.group(cls=UsherGroup)
 def role() -> None:
-    """Roles: those of the environment, and custom ones that the operator defines for one organisation."""
+    """Roles, custom ones among them.
+
+    The environment has its own; the operator defines further ones for one organisation.
+    """
 
 
 @role.command()

@@ -47,7 +47,10 @@ _COLUMNS = {
 
 @click.group(cls=UsherGroup)
 def rules() -> None:
-    """Mapping rules: a directory group, a pattern of group names, or a filter gives a role at a scope."""
+    """Which group or attribute gives which role.
+
+    A rule matches a directory group, a pattern of group names, or a filter, and gives a role at a scope.
+    """
 
 
 def _rule_options(command: F) -> F:

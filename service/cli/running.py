@@ -27,10 +27,12 @@ def _at_address(settings: Settings, host: str | None, port: int | None) -> Setti
 @click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
 def serve(host: str | None, port: int | None) -> None:
-    """Run the service: web server and scheduler in one process, until SIGTERM.
+    """Run the service, until SIGTERM.
+
+    Web server and scheduler run in this one process.
 
     The built-in server has no TLS: put a reverse proxy before it. On PostgreSQL several processes may share the work,
-    such as 'granian --interface wsgi --workers 2 service.wsgi:app' (extra 'granian').
+    such as 'granian --interface wsgi --workers 2 --blocking-threads 8 service.wsgi:app' (extra 'granian').
     """
     call = current()
     settings = _at_address(call.settings, host, port)
@@ -45,7 +47,10 @@ def serve(host: str | None, port: int | None) -> None:
 @click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
 def demo(once: bool, host: str | None, port: int | None) -> None:
-    """Run the service with two sample organisations, made on the first start and kept on later ones."""
+    """Run the service with two sample organisations.
+
+    They are made on the first start and kept on later ones.
+    """
     call = current()
     settings = _at_address(call.settings, host, port)
     output = call.output
@@ -105,7 +110,10 @@ def _show_address(call: Invocation, address: str) -> None:
 
 @click.command(cls=UsherCommand)
 def doctor() -> None:
-    """Examine settings, database, counters, queues, directories, disk and key. Exit code 1 when something fails."""
+    """Examine the service and what it stands on.
+
+    Settings, database, counters, queues, directories, disk and key. Exit code 1 when something fails.
+    """
     call = current()
     findings = examine(call.settings)
     rows = [

@@ -20,7 +20,10 @@ from service.scope_files import ScopeText, parse_scopes, plan_scopes
 
 @click.group(cls=UsherGroup)
 def scope() -> None:
-    """Scopes: the organisation's locations, buildings, units, groups and the like, below the organisation itself."""
+    """Places of an organisation.
+
+    Locations, buildings, units, groups and the like, below the organisation itself.
+    """
 
 
 @scope.command()

@@ -41,7 +41,7 @@ _COUNTERS = {
 
 @click.group(cls=UsherGroup)
 def sync() -> None:
-    """Readings of directories: run one now, or look at earlier ones."""
+    """Readings of directories."""
 
 
 @sync.command()

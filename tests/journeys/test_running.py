@@ -271,6 +271,26 @@ def test_other_servers_get_the_application(shell: Shell) -> None:
     assert done.stdout == "{'status': 'ready'}\n"
 
 
+def test_granian_serves_the_application(shell: Shell) -> None:
+    port = free_port()
+    command = ["-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "2"]
+    process = subprocess.Popen(
+        [sys.executable, *command, "service.wsgi:app"],
+        env=shell.environ,
+        cwd=shell.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until_ready(port, process)
+        assert fetch(port, "/nope")[0] == 404
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("member", "--help"), ("-h",)])
 def test_help_needs_no_database(blank_shell: Shell, arguments: tuple[str, ...]) -> None:
     assert blank_shell.answer(*arguments)

@@ -27,6 +27,7 @@ def test_first_start_makes_everything_and_later_ones_nothing(settings: Settings)
 
     assert settings.key_file.read_text(encoding="utf-8") == key
     assert settings.exports.is_dir()
+    assert settings.data.stat().st_mode & 0o777 == 0o700
 
 
 def test_key_that_another_process_made_meanwhile_is_used(
