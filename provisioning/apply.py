@@ -24,7 +24,7 @@ from provisioning.models import ModelCache
 from provisioning.ports import Clock, Mint, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit, thresholds_crossed
 from provisioning.state import OrganisationState, SeatPolicy, StoredDirectory
-from provisioning.work import BATCH_SIZE, Work
+from provisioning.work import BATCH_SIZE, SEAT_KINDS, Work
 
 _DIRECTORY_CHANGES = get_args(DirectoryChange)
 _ADMINISTRATOR_CHANGES = get_args(AdministratorChange)
@@ -174,18 +174,21 @@ def _speaker(work: Work) -> StoredDirectory:
 def _take_pending(work: Work) -> bool:
     """Add the head of the queue to the people of this transaction; whether that was all of it.
 
-    While more people follow than there are seats for, newcomers wait, so that the order of the list decides in the
-    end and not the order of the batches.
+    While more people follow than there may be seats for, newcomers wait, so that the order of the list decides in
+    the end and not the order of the batches.
     """
     taken = work.writer.take_pending(BATCH_SIZE)
     for pending in taken:
         work.ledger.adopt(pending.parent, pending.root)
         work.touch(pending.member_id, pending.parent, pending.kind)
+        if pending.kind in SEAT_KINDS:
+            work.heads.add(pending.member_id)
+            work.open_seats(pending.parent, pending.kind)
     if taken and work.opened_by is None:
         work.opened_by = taken[-1].parent
     remaining = work.writer.count_pending() if len(taken) == BATCH_SIZE else 0
     free = free_seats(seat_limit(work.state, work.model.catalogue), work.state.seated + work.state.reserved)
-    if remaining and free is not None and free < remaining + len(work.causes):
+    if remaining and free is not None and free < remaining + len(work.causes) + work.writer.count_waiting():
         work.defers_seats = True
     return not remaining
 

@@ -28,7 +28,7 @@ from provisioning.work import BATCH_SIZE, Work
 
 Pair = tuple[RoleId, ScopeId]
 
-NO_END = 2**31 - 1
+NO_END = 2**31 - 2
 """A number of people that is never reached."""
 
 
@@ -56,7 +56,7 @@ class Outlook:
 class Settlement:
     """What becomes of the members of one transaction. `kept` must stay as they are: see `settle`.
 
-    `has_more`: more people wait than could be looked at, and there may be seats for them.
+    `has_more`: more people wait than could be looked at, and there are seats for them. `defers`: newcomers wait.
     """
 
     outlooks: dict[MemberId, Outlook]
@@ -64,6 +64,7 @@ class Settlement:
     seated: int
     kept: MemberRecord | None = None
     has_more: bool = False
+    defers: bool = False
 
     def target(self, outlook: Outlook) -> tuple[Grant, ...]:
         """What the member holds afterwards."""
@@ -82,7 +83,8 @@ class Seating:
     """The terms on which seats are given. `limit` None is unlimited.
 
     `opens`: seats are given from the waiting list even when nobody leaves. `defers`: newcomers wait, whatever is
-    free. `entitled` have a seat reserved for them. `at_most` people are taken from the waiting list.
+    free. `entitled` have a seat reserved for them, `heads` were at the head of the list. `at_most` people are taken
+    from the list.
     """
 
     state: OrganisationState
@@ -92,6 +94,7 @@ class Seating:
     opens: bool = False
     defers: bool = False
     entitled: frozenset[MemberId] = frozenset()
+    heads: frozenset[MemberId] = frozenset()
     at_most: int = NO_END
 
 
@@ -105,22 +108,39 @@ def settle(outlooks: dict[MemberId, Outlook], seating: Seating, *, reader: Reade
     the newcomers and to those who have been waiting. Nothing may leave the organisation without an active Admin: one
     who would be the last to go is taken out, as `kept`. An administrator's own explicit change is refused before.
     """
-    affected = len(outlooks)
     outlooks = dict(outlooks)
+    has_more = False
     is_freed = any(outlook.has_seat and not outlook.needs_seat for outlook in outlooks.values())
     if (is_freed or seating.opens) and not seating.defers:
         free = free_seats(seating.limit, _keeping(outlooks, seating) + seating.state.reserved)
-        room = seating.at_most if free is None else min(free, seating.at_most)
+        room = seating.at_most + 1 if free is None else min(free, seating.at_most + 1)
         while room and (waiting := reader.waiting(room, list(outlooks))):
-            found = look(waiting)
+            has_more = len(waiting) > seating.at_most
+            if has_more and free is not None and _has_newcomers(outlooks, seating):
+                # Who is seated is to be decided among all of them, when the newcomers are on the list as well.
+                seating = replace(seating, defers=True)
+                break
+            found = look(waiting[: seating.at_most])
             outlooks.update(found)
-            room = sum(not outlook.needs_seat for outlook in found.values())
-    settlement = replace(_allot(outlooks, seating), has_more=len(outlooks) - affected >= seating.at_most)
+            room = 0 if has_more else sum(not outlook.needs_seat for outlook in found.values())
+    settlement = _allot(outlooks, seating)
     kept = _last_admin(settlement, seating.admin_pair, reader)
-    if kept is None:
-        return settlement
-    record = outlooks.pop(kept).record
-    return replace(_allot(outlooks, seating), kept=record, has_more=settlement.has_more)
+    record = None if kept is None else outlooks.pop(kept).record
+    if record is not None:
+        settlement = _allot(outlooks, seating)
+    return replace(settlement, kept=record, has_more=has_more, defers=seating.defers)
+
+
+def _has_newcomers(outlooks: dict[MemberId, Outlook], seating: Seating) -> bool:
+    return any(
+        _is_newcomer(outlook, seating) and member_id not in seating.heads
+        for member_id, outlook in outlooks.items()
+    )
+
+
+def _is_newcomer(outlook: Outlook, seating: Seating) -> bool:
+    is_entitled = outlook.record.member_id in seating.entitled
+    return outlook.needs_seat and not outlook.has_seat and not is_entitled
 
 
 def _keeping(outlooks: dict[MemberId, Outlook], seating: Seating) -> int:
@@ -139,7 +159,7 @@ def _allot(outlooks: dict[MemberId, Outlook], seating: Seating) -> Settlement:
         record = outlook.record
         if not outlook.needs_seat:
             seats[member_id] = Seat.NONE
-        elif outlook.has_seat or member_id in seating.entitled:
+        elif not _is_newcomer(outlook, seating):
             seats[member_id] = Seat.SEATED
         else:
             since = record.waiting_since or seating.now
@@ -168,7 +188,8 @@ def _last_admin(settlement: Settlement, pair: Pair, reader: Reader) -> MemberId 
     if not losing or settlement.gains(pair):
         return None
     holders = reader.holders(*pair, limit=len(losing) + 1)
-    return None if any(holder not in losing for holder in holders) else min(losing)
+    # The last by id: the one who is left over when they leave in batches, which go by id.
+    return None if any(holder not in losing for holder in holders) else max(losing)
 
 
 def admin_pair(model: OrganisationModel, state: OrganisationState) -> Pair:
@@ -205,14 +226,16 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
         opens=work.seats_opened,
         defers=work.defers_seats,
         entitled=frozenset(work.entitled),
+        heads=frozenset(work.heads),
         at_most=BATCH_SIZE,
     )
     settlement = settle(look(member_ids), seating, reader=work.writer, look=look)
+    work.defers_seats = settlement.defers
     if settlement.kept is not None:
         _hold(work, settlement.kept)
     _settle(work, settlement, seating)
     if settlement.has_more:
-        _queue_waiting(work, seating.limit)
+        _queue_head(work)
     made_admin, work.admin_event = work.admin_event, None
     held = work.writer.held_members() if made_admin is not None else []
     if made_admin is not None and held:
@@ -221,17 +244,13 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
         work_out(work, held)
 
 
-def _queue_waiting(work: Work, limit: int | None) -> None:
-    """Queue those for whom seats are left although this transaction has seated as many as it may."""
-    parent = work.opened_by or work.command.root
-    free = free_seats(limit, work.state.seated + work.state.reserved)
-    if parent is None or free == 0:
-        return
+def _queue_head(work: Work) -> None:
+    """Queue the head of the waiting list, so that the giving of seats goes on in the next transaction."""
+    parent = work.opened_by or work.command.root or next(iter(work.causes.values()), work.seat_event)
+    assert parent is not None  # noqa: S101 - somebody was seated, or somebody came and waits
     root = work.ledger.root_of(parent)
-    waiting = work.writer.waiting(NO_END if free is None else free, ())
-    work.writer.enqueue_members(
-        [PendingMember(member_id, work.opened_kind, root, parent) for member_id in waiting]
-    )
+    heads = work.writer.waiting(1, ())
+    work.writer.enqueue_members([PendingMember(head, work.opened_kind, root, parent) for head in heads])
     work.is_queueing = True
 
 

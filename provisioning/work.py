@@ -17,6 +17,9 @@ from provisioning.models import OrganisationModel, compare_models, read_model
 from provisioning.ports import Mint, Writer
 from provisioning.state import OrganisationState, PersonalData
 
+SEAT_KINDS = frozenset({"seat_policy", "plan_change"})
+"""The kinds of cause for which seats are given from the waiting list."""
+
 BATCH_SIZE = 1000
 """People whose access is worked out in one transaction."""
 
@@ -27,9 +30,10 @@ class Work:
 
     `causes` holds, for each member whose access must be worked out, the event that made it so; `group_causes` the
     event about one of its memberships, which is the better cause of a grant that rests on that group. `explicit`
-    are people whom the command creates or activates, `newcomers` those of them who were not stored before, and
-    `entitled` those for whom an invitation has reserved a seat. `is_queueing`: people were queued. `seat_event` and
-    `admin_event` are the last events that took a seat and that made somebody an Admin of the organisation.
+    are people whom the command creates or activates, `newcomers` those of them who were not stored before,
+    `entitled` those for whom an invitation has reserved a seat, and `heads` those with whom the giving of seats goes
+    on. `is_queueing`: people were queued. `seat_event` and `admin_event` are the last events that took a seat and
+    that made somebody an Admin of the organisation.
     """
 
     writer: Writer
@@ -55,6 +59,7 @@ class Work:
     explicit: set[MemberId] = field(default_factory=set)
     newcomers: set[MemberId] = field(default_factory=set)
     entitled: set[MemberId] = field(default_factory=set)
+    heads: set[MemberId] = field(default_factory=set)
     waiting: set[MemberId] = field(default_factory=set)
     access_changed: list[MemberId] = field(default_factory=list)
     deactivated: list[MemberId] = field(default_factory=list)
