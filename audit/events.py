@@ -319,7 +319,11 @@ _SPECS = (
     ),
     _action("override.ended", "{actor} ended the override of {subject}", *_OVERRIDE),
     _action("seat.assigned", "{actor} gave {subject} a seat[, {used} of {limit}]", *_SEAT),
-    _action("seat.released", "{actor} freed the seat of {subject}[, {used} of {limit}]", *_SEAT),
+    _action(
+        "seat.released",
+        "{actor} freed the place of {subject}[, who was {seat.before}][, {used} of {limit}]",
+        *_SEAT,
+    ),
     _action(
         "seat.denied", "{actor} asked for a seat for {subject} and got none[, {used} of {limit}]", *_SEAT
     ),
