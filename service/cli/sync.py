@@ -180,6 +180,8 @@ def _run_sentence(known: StoredDirectory, record: RunRecord) -> str:
         return f"Failed, nothing is changed: {clean(record.reason)}"
     if record.state == "blocked":
         limits = clean(record.reason)
+        if not record.plan_hash:
+            return f"Stopped, nothing is changed: {limits}. The export asks for no change now."
         return (
             f"Stopped by the guard, nothing is changed: {limits}.\n"
             f"Look at the plan with 'usher sync run {name} --dry-run'; if it is right, let exactly it through with\n"

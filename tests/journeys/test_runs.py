@@ -232,3 +232,13 @@ def test_export_of_a_real_server_is_read_twice(
     assert first["rejections"] == []
     assert second["plan_hash"] == ""
     assert "users_created" not in second["counters"]
+
+
+def test_an_approval_when_nothing_is_to_change_is_refused_in_words(shell: Shell) -> None:
+    begin(shell)
+
+    result = shell.invoke("sync", "run", "--approve", "0" * 64)
+
+    assert result.exit_code == 1
+    assert "The export asks for no change now." in result.stdout
+    assert "--approve" not in result.stdout
