@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     return output, errors
 
 
-def test_service_applies_an_edited_export_and_stops_in_order(shell: Shell) -> None:
+def test_service_applies_an_edited_export_and_stops_in_order(either_shell: Shell) -> None:
+    shell = either_shell
     shell.set_up(plan="Pro")
     shell.write_export(export(people("anna"), {"staff": ["anna"]}))
     shell.add_directory("hq", "--interval", "5")
@@ -109,6 +110,26 @@ def test_service_applies_an_edited_export_and_stops_in_order(shell: Shell) -> No
     assert lines[0]["event"] == "serving"
     assert lines[-1]["event"] == "stopping"
     assert {line["state"] for line in lines if line["event"] == "run"} == {"completed"}
+
+
+@pytest.mark.pg
+def test_two_services_share_a_postgresql_database(
+    tmp_path: Path, postgresql_database: Callable[[], str]
+) -> None:
+    shell = Shell(tmp_path, postgresql_database())
+    shell.set_up(plan="Pro")
+    shell.write_export(export(people("anna"), {"staff": ["anna"]}))
+    shell.add_directory("hq", "--interval", "5")
+    with running(shell, "serve") as (_, first), running(shell, "serve") as (_, second):
+        wait_for(lambda: len(shell.json("sync", "history")) >= 3)
+        stop(first)
+        stop(second)
+
+    history = shell.json("sync", "history")
+    assert {run["state"] for run in history} == {"completed"}
+    assert [body["action"] for _, body in shell.events()].count("user.created") == 1
+    began = sorted(run["started_at"] for run in history)
+    assert len(set(began)) == len(began)
 
 
 def wait_for(check: object) -> None:
