@@ -9,7 +9,9 @@ BASE = "dc=acme,dc=example"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody in the export. `key` decides the entryUUID; two of one key are two entries of one id."""
+    """Somebody in the export. `key` decides the entryUUID; two of one key are two entries of one id. `place` is
+    where the entry stands below the people, when not among them all.
+    """
 
     uid: str
     mail: str = ""
@@ -17,10 +19,11 @@ class Person:
     is_locked: bool = False
     key: str = ""
     extra: str = ""
+    place: str = ""
 
     def entry(self) -> str:
         lines = [
-            f"dn: uid={self.uid},ou=people,{BASE}",
+            f"dn: uid={self.uid},{self.place}ou=people,{BASE}",
             "objectClass: inetOrgPerson",
             f"uid: {self.uid}",
             f"cn: {self.uid.title()} Example",

@@ -202,6 +202,21 @@ def test_two_people_of_one_mail_are_told_apart(full: Shell) -> None:
     assert full.json("member", "show", ids.pop())["mail"] == "anna@acme.example"
 
 
+def test_two_entries_whose_names_differ_in_case_only_are_two_people(full: Shell) -> None:
+    persons = [
+        *people(*STAFF),
+        Person("Anna", mail="anna.two@acme.example", key="second anna", place="ou=abroad,"),
+    ]
+    full.write_export(export(persons, {"staff": STAFF}))
+    full.answer("sync", "run")
+
+    message = full.fail(1, "member", "show", "ANNA")
+
+    assert "anna@acme.example" in message
+    assert "anna.two@acme.example" in message
+    assert full.json("member", "show", "anna.two@acme.example")["grants"] == []
+
+
 def test_names_that_differ_in_case_or_unicode_form_are_one(full: Shell) -> None:
     full.write_export(export([*people(*STAFF), Person("åsa")], {"staff": STAFF}))
     full.answer("sync", "run")
