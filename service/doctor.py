@@ -4,13 +4,15 @@ import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from provisioning.ports import Reader
 from provisioning.queries import seat_report
-from provisioning.state import OrganisationState, Seat, StoredDirectory
+from provisioning.runs import LEASE
+from provisioning.state import OrganisationState, RunRecord, Seat, StoredDirectory
 from service.errors import ServiceError
+from service.names import open_invitations
 from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
 from service.settings import Settings
@@ -22,6 +24,7 @@ _LEAST_FREE_PERCENT = 5
 _AT_ONCE = 1000
 _MISSED_INTERVALS = 4
 _SLACK = timedelta(minutes=2)
+_LONG_RUN = 2 * LEASE
 
 
 class Level(StrEnum):
@@ -115,10 +118,8 @@ def _examine_organisation(wiring: Wiring, organisation: OrganisationState) -> It
             "make another Admin",
         )
     for directory in directories:
-        last = runs[directory.directory_id]
-        yield _examine_directory(
-            wiring, about, directory, last[0].state if last else "", last[0].reason if last else ""
-        )
+        last = next(iter(runs[directory.directory_id]), None)
+        yield _examine_directory(f"{about}, directory '{directory.name}'", directory, last, wiring.clock())
     pending = organisation.organisation_id in wiring.store.organisations_with_pending(_AT_ONCE)
     if pending:
         yield Finding(
@@ -137,11 +138,13 @@ def _examine_seats(reader: Reader, about: str) -> Iterator[Finding]:
         after = ids[-1]
         seated += sum(1 for record in reader.member_records(ids).values() if record.seat is Seat.SEATED)
     report = seat_report(reader, shown=0)
-    if seated != state.seated:
+    reserved = len(open_invitations(reader))
+    if (seated, reserved) != (state.seated, state.reserved):
         yield Finding(
             Level.FAIL,
             about,
-            f"the row counts {state.seated} seats, but {seated} people hold one",
+            f"the row counts {state.seated} seats held and {state.reserved} reserved, but there are {seated} and "
+            f"{reserved}",
             "report this; no seat is given wrongly while the row counts more",
         )
     elif report.over:
@@ -160,22 +163,31 @@ def _examine_seats(reader: Reader, about: str) -> Iterator[Finding]:
 
 
 def _examine_directory(
-    wiring: Wiring, about: str, directory: StoredDirectory, state: str, reason: str
+    where: str, directory: StoredDirectory, last: RunRecord | None, now: datetime
 ) -> Finding:
-    where = f"{about}, directory '{directory.name}'"
-    if state == "blocked":
+    if last is not None and last.state == "running" and now - last.started_at > _LONG_RUN:
         return Finding(
-            Level.WARN, where, f"the guard holds a plan: {reason}", "look at it with 'usher directory status'"
+            Level.WARN,
+            where,
+            f"a run that began {_told(now - last.started_at)} ago has not ended",
+            "if it was killed, the next run goes on from where it stopped",
         )
-    if state == "failed":
+    if last is not None and last.state == "blocked":
         return Finding(
-            Level.FAIL, where, f"the last reading failed: {reason}", "mend the source; it is tried again"
+            Level.WARN,
+            where,
+            f"the guard holds a plan: {last.reason}",
+            "look at it with 'usher directory status'",
+        )
+    if last is not None and last.state == "failed":
+        return Finding(
+            Level.FAIL, where, f"the last reading failed: {last.reason}", "mend the source; it is tried again"
         )
     if directory.kind not in PULLED_KINDS or directory.interval_seconds is None:
         return Finding(Level.OK, where, "is read by hand only")
     if directory.last_success_at is None:
         return Finding(Level.WARN, where, "has never been read", "run 'usher sync run', or start the service")
-    age = wiring.clock() - directory.last_success_at
+    age = now - directory.last_success_at
     if age > _MISSED_INTERVALS * timedelta(seconds=directory.interval_seconds) + _SLACK:
         return Finding(
             Level.WARN, where, f"was last read {_told(age)} ago", "is the service running? ('usher serve')"

@@ -5,6 +5,7 @@ A name that fits several things is refused with the candidates; nothing is guess
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from directory.facts import name_key
@@ -14,11 +15,13 @@ from mappings.rules import Rule
 from mappings.scopes import ScopeGraph, ScopeNode
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader, ServiceStore
-from provisioning.state import MemberRecord, OrganisationState, StoredDirectory, StoredGroup
+from provisioning.state import MemberRecord, OrganisationState, StoredDirectory, StoredGroup, StoredInvitation
 from service.errors import AmbiguousNameError, NotFoundError
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SHOWN = 10
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
+_MOST_INVITATIONS = 100_000
 
 _Thing = TypeVar("_Thing")
 
@@ -80,6 +83,20 @@ def find_member(reader: Reader, name: str) -> MemberRecord:
         lambda record: f"{record.display_name} <{record.mail}> ({record.member_id})",
         missing=f"there is no member '{name}'; name one by mail, user name or id ('usher member list')",
     )
+
+
+def open_invitations(reader: Reader) -> list[StoredInvitation]:
+    """Every invitation that reserves a seat."""
+    return reader.invitations_due(_END_OF_TIME, _MOST_INVITATIONS)
+
+
+def find_invitation(reader: Reader, name: str) -> StoredInvitation | None:
+    """The open invitation of this id or mail."""
+    key = name_key(name)
+    found = (
+        known for known in open_invitations(reader) if key in {known.invitation_id, name_key(known.mail)}
+    )
+    return next(found, None)
 
 
 def find_directory(reader: Reader, name: str) -> StoredDirectory:

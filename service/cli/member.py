@@ -1,7 +1,7 @@
 """`usher member`: people of an organisation, and an administrator's exceptions for them."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -21,18 +21,16 @@ from mappings.rules import Grant
 from mappings.scopes import ScopeGraph
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader
-from provisioning.state import MemberRecord, Seat, StoredInvitation
+from provisioning.state import MemberRecord, Seat
 from service.administration import Administration
 from service.cli.changing import carry_out, pairs_text, preview_options
 from service.cli.frame import UsherGroup, current, organisation_option
 from service.cli.values import AHEAD, GRANT
 from service.errors import NotFoundError
 from service.labels import scope_name
-from service.names import find_member, find_role, find_scope
+from service.names import find_invitation, find_member, find_role, find_scope
 
 _AT_ONCE = 500
-_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
-_MOST_INVITATIONS = 10_000
 
 
 @click.group(cls=UsherGroup)
@@ -336,7 +334,7 @@ def accept(invitation: str) -> None:
     """Note that an invitation was accepted, by its id or mail: the person becomes a member in the reserved seat."""
     administration = current().administration
     with administration.read() as reader:
-        pending = _find_invitation(reader, invitation)
+        pending = find_invitation(reader, invitation)
     invitation_id = pending.invitation_id if pending is not None else InvitationId(invitation)
     change = AcceptInvitation(invitation_id, MemberId(administration.wiring.mint.id()))
     outcome = administration.apply([change])
@@ -346,13 +344,6 @@ def accept(invitation: str) -> None:
     )
 
 
-def _find_invitation(reader: Reader, name: str) -> StoredInvitation | None:
-    """The open invitation of this id or mail."""
-    key = name.lower()
-    pending = reader.invitations_due(_END_OF_TIME, _MOST_INVITATIONS)
-    return next((known for known in pending if key in {known.invitation_id, known.mail.lower()}), None)
-
-
 @member.command()
 @click.argument("name", metavar="MEMBER|INVITATION")
 @organisation_option
@@ -360,7 +351,7 @@ def remove(name: str) -> None:
     """End the membership of a person whom no directory manages, or withdraw an invitation."""
     administration = current().administration
     with administration.read() as reader:
-        pending = _find_invitation(reader, name)
+        pending = find_invitation(reader, name)
         record = None if pending is not None else find_member(reader, name)
     if record is None:
         # The one of the two that is there, `find_member` having found or refused the other.

@@ -3,14 +3,15 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from directory.changes import SetPlan
-from directory.ids import EventId
-from provisioning.state import MemberUpdate
+from directory.ids import EventId, RunId
+from provisioning.state import MemberUpdate, RunRecord
 from service import doctor
 from service.administration import Administration
 from service.doctor import Finding, Level
@@ -52,7 +53,7 @@ def test_wrong_count_of_seats_is_found(world: Administration) -> None:
     with world.unit_of_work.write() as writer:
         writer.save_organisation(replace(writer.organisation(), seated=9))
 
-    assert texts(world, Level.FAIL) == ["the row counts 9 seats, but 3 people hold one"]
+    assert texts(world, Level.FAIL) == ["the row counts 9 seats held and 0 reserved, but there are 3 and 0"]
 
 
 def test_seats_beyond_the_plan_are_a_warning(world: Administration) -> None:
@@ -122,6 +123,34 @@ def test_old_reading_is_told(
 
     assert finding.text == expected
     assert finding.level is (Level.OK if hours == 0 else Level.WARN)
+
+
+def test_run_that_never_ended_is_told(world: Administration, clock: HandClock) -> None:
+    with world.unit_of_work.write() as writer:
+        (directory,) = writer.directories()
+        run = RunRecord(
+            RunId(world.wiring.mint.id()),
+            directory.directory_id,
+            9,
+            "running",
+            clock() + timedelta(seconds=1),
+        )
+        writer.insert_run(run)
+    assert texts(world, Level.WARN) == []
+    clock.advance(minutes=10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "service.doctor.open_database_as_is", lambda settings: open_database_as_is(settings, clock=clock)
+        )
+        assert texts(world, Level.WARN) == ["a run that began 9 min ago has not ended"]
+
+
+def test_directory_read_by_hand_need_not_be_recent(world: Administration) -> None:
+    with world.unit_of_work.write() as writer:
+        (directory,) = writer.directories()
+        writer.put_directory(replace(directory, interval_seconds=None), world.wiring.clock())
+
+    assert "is read by hand only" in texts(world, Level.OK)
 
 
 def test_blocked_and_manual_directories_are_told(world: Administration, clock: HandClock) -> None:
