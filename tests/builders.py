@@ -104,10 +104,13 @@ class FakeClock:
 
 
 class CountingMint:
-    """Ids and salts by counting, in the form of UUIDv7. No two mints of one process share an id."""
+    """Ids and salts by counting, in the form of UUIDv7. No two mints of one process share an id.
 
-    def __init__(self) -> None:
-        self._series = next(_series)
+    Another process that writes to the same database needs a `series` of its own.
+    """
+
+    def __init__(self, series: int | None = None) -> None:
+        self._series = next(_series) if series is None else series
         self._numbers = count(1)
 
     def id(self) -> str:
@@ -225,7 +228,9 @@ class World:
     models: ModelCache = field(default_factory=ModelCache)
     owner: MemberId = NOBODY
     folder: Path = Path()
-    last_event: int = 0
+    _log: dict[EventId, EventBody] = field(default_factory=dict)
+    _last_row: int = 0
+    _seen: int = 0
 
     # Commands
 
@@ -425,36 +430,31 @@ class World:
     # The log
 
     def bodies(self) -> list[EventBody]:
-        """The whole log."""
+        """The whole log. Every chain must lead to its root."""
         with self.read() as reader:
-            return [parse_body(body) for _, body in reader.events(EventQuery(limit=1_000_000))]
+            rows = list(reader.events(EventQuery(after=self._last_row, limit=1_000_000)))
+        if rows:
+            self._last_row = rows[-1][0]
+            new = {EventId(body["id"]): body for body in (parse_body(row) for _, row in rows)}
+            self._log.update(new)
+            for event_id in new:
+                walk_chain(event_id, self._log.get)
+        return list(self._log.values())
 
     def new_bodies(self) -> list[EventBody]:
-        """What was written since this, or `events`, was last asked. Every chain must lead to its root."""
-        with self.read() as reader:
-            rows = list(reader.events(EventQuery(after=self.last_event, limit=1_000_000)))
-        if rows:
-            self.last_event = rows[-1][0]
-        self.check_chains()
-        return [parse_body(body) for _, body in rows]
+        """What was written since this, or `events`, was last asked."""
+        bodies = self.bodies()[self._seen :]
+        self._seen += len(bodies)
+        return bodies
 
     def events(self) -> list[str]:
-        """The actions written since last asked, in order. Every chain must lead to its root."""
+        """The actions written since last asked, in order."""
         return [body["action"] for body in self.new_bodies()]
 
     def chain(self, body: EventBody) -> list[str]:
         """The actions from an event to its root."""
-        by_id = {EventId(one["id"]): one for one in self.bodies()}
-        return [one["action"] for one in walk_chain(EventId(body["id"]), by_id.get)]
-
-    def chains(self, action: str) -> list[list[str]]:
-        """The chains of all events of one action that were written since last asked."""
-        return [self.chain(body) for body in self.new_bodies() if body["action"] == action]
-
-    def check_chains(self) -> None:
-        by_id = {EventId(body["id"]): body for body in self.bodies()}
-        for event_id in by_id:
-            walk_chain(event_id, by_id.get)
+        self.bodies()
+        return [one["action"] for one in walk_chain(EventId(body["id"]), self._log.get)]
 
     def check(self) -> None:
         """What must hold at any time: counters, seats, grants and the log say the same."""
@@ -471,7 +471,6 @@ class World:
         for one in records.values():
             assert one.is_active or one.seat is Seat.NONE
         assert self._replayed() == {(str(m), str(r), str(s)) for m, r, s in open_grants}
-        self.check_chains()
 
     def _count_pending_invitations(self) -> int:
         with self.read() as reader:
