@@ -284,8 +284,9 @@ NAMES = ("ann", "bob", "cid", "dora", "eve", "fay", "gus")
 GROUPS = ("red", "green", "blue")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=20)
 def test_whatever_is_foreseen_is_what_happens(database: Database, data: st.DataObject) -> None:
     world = make_world(
         database,

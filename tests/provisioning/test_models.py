@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from directory.changes import AddDomain, SetSettings
+from directory.changes import AddDomain, AttributeMatch, SetSettings
 from provisioning.models import Affected, ModelCache, OrganisationModel, compare_models, read_model
-from tests.builders import MakeWorld, World
+from tests.builders import MakeWorld, World, put_user
 
 
 def present(world: World) -> OrganisationModel:
@@ -60,3 +60,14 @@ def test_a_rule_is_found_by_its_id(world: World) -> None:
     assert found is not None
     assert found.version == 1
     assert present(world).rule("unknown") is None
+
+
+def test_attribute_rules_that_a_move_leaves_alone_touch_nobody(world: World) -> None:
+    hq = world.put_directory()
+    world.put_rule(AttributeMatch(hq, "title pr"))
+    world.push(hq, put_user("ann", attributes={"title": ("Chef",)}))
+    before = present(world)
+
+    world.put_scope("North")
+
+    assert compare_models(before, present(world)) == Affected()

@@ -1,0 +1,143 @@
+"""Every action of the registry is written by somebody: one that nobody writes is a promise that nobody keeps."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import service
+from audit.events import ACTIONS
+from directory.changes import (
+    AcceptInvitation,
+    AddDomain,
+    AddSubgroups,
+    DeactivateUser,
+    DeleteGroup,
+    DeleteUser,
+    EndInvitation,
+    EndOverride,
+    GroupMatch,
+    Invite,
+    LiftBlock,
+    PutDirectory,
+    PutRole,
+    PutRule,
+    PutScope,
+    RemoveMember,
+    RemoveMembers,
+    RemoveRole,
+    RemoveRule,
+    RemoveScope,
+    RemoveSubgroups,
+    SetBlock,
+    SetOverride,
+    SetPlan,
+    SetSettings,
+    TransferOwner,
+)
+from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId
+from provisioning.foresight import Foresight, apply_previewed, preview_changes
+from tests.builders import (
+    ADMIN,
+    MEMBER,
+    MakeWorld,
+    World,
+    add_members,
+    external,
+    put_group,
+    put_user,
+)
+from tests.sync.builders import group, person
+
+OF_THE_SERVICE = {"organisation.created", "environment.loaded", "log.read", "export.created"}
+"""Written above the write path; the journeys of the command line wait for them."""
+
+
+def test_every_action_is_written(new_world: MakeWorld) -> None:
+    world = new_world(plan="Standard", policy="waitlist")
+    hq = by_a_directory(world)
+    by_administrators(world, hq)
+    by_runs(world)
+    ownerless = new_world(catalogue="minikai", plan=None, with_owner=False)
+    by_a_last_admin(ownerless)
+
+    written = {body["action"] for one in (world, ownerless) for body in one.bodies()}
+
+    assert written == ACTIONS.keys() - OF_THE_SERVICE
+    world.check()
+    ownerless.check()
+
+
+def test_the_actions_of_the_service_are_in_its_source() -> None:
+    source = "".join(path.read_text() for path in Path(service.__file__).parent.rglob("*.py"))
+
+    assert {action for action in OF_THE_SERVICE if f'"{action}"' in source} == OF_THE_SERVICE
+
+
+def by_a_directory(world: World) -> DirectoryId:
+    hq = world.team("ann", "bob", "cid", "dora", "eve")
+    world.push(hq, put_user("ann", display_name="Anna"), put_group("team", "The Team"), put_group("night"))
+    world.push(hq, AddSubgroups(external("team"), (external("night"),)))
+    world.push(hq, RemoveSubgroups(external("team"), (external("night"),)))
+    world.push(hq, DeactivateUser(external("bob")))
+    world.push(hq, put_user("bob"))
+    world.push(hq, RemoveMembers(external("team"), (external("eve"),)), DeleteUser(external("dora")))
+    world.push(hq, DeleteGroup(external("night")))
+    branch = world.put_directory("branch")
+    world.push(branch, put_user("ann"))
+    return hq
+
+
+def by_administrators(world: World, hq: DirectoryId) -> None:
+    ann, tomorrow = world.member_of(hq, "ann"), world.clock() + timedelta(days=1)
+    unit = world.put_scope("Unit 1", "unit")
+    world.do(PutScope(unit, "unit", "Harbour", "u1", (world.root,)))
+    dangling = world.grow(hq, "cleaners", scope=unit)
+    world.do(RemoveScope(unit))
+    world.do(RemoveRule(dangling))
+    rule_id = world.grow(hq, "others")
+    world.do(PutRule(rule_id, GroupMatch(world.group(hq, "others").group_id), ADMIN, world.root))
+    role = PutRole(RoleId("guest"), "Guest", ("tasks.view",), ("unit",), 1)
+    world.do(role)
+    world.do(PutRole(role.role, "Visitor", role.permissions, role.scope_kinds, role.rank))
+    world.do(RemoveRole(role.role))
+    override_id = OverrideId(world.new_id())
+    world.do(SetOverride(override_id, ann, ((ADMIN, world.root),), "cover", tomorrow))
+    world.do(EndOverride(override_id), SetBlock(ann, "lost laptop"))
+    world.do(LiftBlock(ann), SetPlan("Pro"), SetSettings({"seat_policy": "reject"}), AddDomain("example.org"))
+    for accepts in (True, False):
+        invitation_id, ida = InvitationId(world.new_id()), MemberId(world.new_id())
+        world.do(Invite(invitation_id, f"ida{accepts}@example.org", MEMBER, world.root, tomorrow))
+        if accepts:
+            world.do(AcceptInvitation(invitation_id, ida))
+            world.do(RemoveMember(ida))
+        else:
+            world.do(EndInvitation(invitation_id))
+    world.do(PutDirectory(hq, "scim", "hq", {"note": "moved"}))
+    preview = preview_changes(world.command(SetPlan("Standard")), **world.tools)
+    assert isinstance(preview, Foresight)
+    apply_previewed(world.command(SetPlan("Standard")), preview.plan_hash, **world.tools)
+    world.refuse(SetPlan("Gold"))
+    world.refuse(
+        Invite(InvitationId(world.new_id()), "x@y.org", MEMBER, world.root, tomorrow), SetPlan("Gold")
+    )
+    world.do(SetPlan("Enterprise", 1))
+    world.refuse(Invite(InvitationId(world.new_id()), "x@y.org", MEMBER, world.root, tomorrow))
+    world.do(TransferOwner(ann))
+
+
+def by_runs(world: World) -> None:
+    hq = world.put_ldif("export")
+    world.run(hq)
+    world.export(person(1, "u1") + group(900, "team", "u1"))
+    world.run(hq)
+    world.export(person(1, "u1"))
+    blocked = world.run(hq)
+    world.run(hq, approval="0" * 64, approved_by="chris")
+    world.run(hq, approval=blocked.plan_hash, approved_by="chris")
+
+
+def by_a_last_admin(world: World) -> None:
+    """In an organisation without an owner."""
+    hq = world.put_directory()
+    world.grow(hq, "admins", "zoe", role=ADMIN)
+    world.push(hq, DeactivateUser(external("zoe")))
+    world.push(hq, put_user("yan"), add_members("admins", "yan"))
