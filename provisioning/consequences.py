@@ -216,7 +216,8 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
     """
 
     def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
-        return look_at(work.writer.member_records(ids).values(), work.model, work.now)
+        records = work.writer.member_records(ids, with_attributes=work.model.looks_at_attributes)
+        return look_at(records.values(), work.model, work.now)
 
     seating = Seating(
         state=work.state,

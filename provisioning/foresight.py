@@ -151,7 +151,8 @@ def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork) -> Foresight:
             }
             rest = [member_id for member_id in ids if member_id not in found]
             for start in range(0, len(rest), _AT_ONCE):
-                found.update(reader.member_records(rest[start : start + _AT_ONCE]))
+                chunk = rest[start : start + _AT_ONCE]
+                found.update(reader.member_records(chunk, with_attributes=work.model.looks_at_attributes))
             return look_at(found.values(), work.model, work.now)
 
         outlooks = look(list(dict.fromkeys([*rehearsal.touched, *rehearsal.queued])))

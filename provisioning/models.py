@@ -39,6 +39,10 @@ class OrganisationModel:
             rule.match.directory_id for rule in self.inputs.rules if isinstance(rule.match, AttributeMatch)
         )
 
+    @property
+    def looks_at_attributes(self) -> bool:
+        return bool(self.attribute_directories)
+
     def rule(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.inputs.rules if rule.rule_id == rule_id), None)
 

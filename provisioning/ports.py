@@ -121,8 +121,10 @@ class Reader(Protocol):
 
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]: ...
 
-    def member_records(self, member_ids: Collection[MemberId]) -> dict[MemberId, MemberRecord]:
-        """Attributes of users are loaded too."""
+    def member_records(
+        self, member_ids: Collection[MemberId], *, with_attributes: bool = True
+    ) -> dict[MemberId, MemberRecord]:
+        """Attributes of users are needed only where a rule looks at them; without, their facts have none."""
 
     def member_ids(self, after: MemberId | None, limit: int) -> list[MemberId]:
         """Members in id order, tombstones left out."""

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Integer,
     Text,
     bindparam,
-    exists,
     func,
     literal_column,
     not_,
@@ -37,7 +36,6 @@ from storage.tables import (
     member,
     membership,
     override,
-    rule,
 )
 from storage.types import (
     Document,
@@ -121,12 +119,6 @@ _SELECT_HELD = select(
     _INTERVALS.group_id,
     _INTERVALS.override_id,
 ).where(in_set(_INTERVALS.member_id, "member_ids"), is_own(_INTERVALS.organisation_id), _IS_OPEN)
-_HAS_ATTRIBUTE_RULE = select(
-    exists().where(
-        rule.c.organisation_id == ORGANISATION, rule.c.replaced_at.is_(None), rule.c.match_kind == "attribute"
-    )
-)
-
 _LIVE_MEMBER_IDS = select(_MEMBERS.id).where(_MEMBER_OF_ORGANISATION, _IS_LIVE_MEMBER)
 _SELECT_MEMBER_IDS = _LIVE_MEMBER_IDS.order_by(_MEMBERS.id).limit(_LIMIT)
 _SELECT_MEMBER_IDS_AFTER = _SELECT_MEMBER_IDS.where(_MEMBERS.id > bindparam("after_member", type_=Id))
@@ -250,10 +242,12 @@ _COLUMN_PATHS = ("externalId", "userName", "displayName", "name.givenName", "nam
 class MembersReader(OrganisationReader):
     """Members as stored, and who they are among."""
 
-    def member_records(self, member_ids: Collection[MemberId]) -> dict[MemberId, MemberRecord]:
+    def member_records(
+        self, member_ids: Collection[MemberId], *, with_attributes: bool = True
+    ) -> dict[MemberId, MemberRecord]:
         if not member_ids:
             return {}
-        users = self._linked_users(member_ids)
+        users = self._linked_users(member_ids, with_attributes=with_attributes)
         held = self._held(member_ids)
         owner_id = self.organisation().owner_id
         records: dict[MemberId, MemberRecord] = {}
@@ -286,12 +280,13 @@ class MembersReader(OrganisationReader):
             )
         return records
 
-    def _linked_users(self, member_ids: Collection[MemberId]) -> dict[MemberId, list[LinkedUser]]:
+    def _linked_users(
+        self, member_ids: Collection[MemberId], *, with_attributes: bool
+    ) -> dict[MemberId, list[LinkedUser]]:
         groups: dict[UserId, list[GroupId]] = {}
         for user_id, group_id in self._rows(_SELECT_GROUPS, member_ids=member_ids):
             groups.setdefault(user_id, []).append(group_id)
-        needs_attributes = bool(self._count(_HAS_ATTRIBUTE_RULE))
-        statement = _SELECT_USERS_WITH_ATTRIBUTES if needs_attributes else _SELECT_USERS
+        statement = _SELECT_USERS_WITH_ATTRIBUTES if with_attributes else _SELECT_USERS
         users: dict[MemberId, list[LinkedUser]] = {}
         for row in self._rows(statement, member_ids=member_ids):
             user_id = row[0]
@@ -300,7 +295,7 @@ class MembersReader(OrganisationReader):
                 row[2],
                 bool(row[3]),
                 tuple(sorted(groups.get(user_id, ()))),
-                _filter_attributes(row) if needs_attributes else _NO_ATTRIBUTES,
+                _filter_attributes(row) if with_attributes else _NO_ATTRIBUTES,
             )
             users.setdefault(row[1], []).append(linked)
         return users
