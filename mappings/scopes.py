@@ -54,6 +54,23 @@ class ScopeGraph:
         self._lineages: dict[ScopeId, Lineage] = {}
         self._remembered = 0
 
+    def plus(self, node: ScopeNode) -> "ScopeGraph":
+        """The graph with one more node. Costs copies of its tables, so that thousands can be added one by one."""
+        if node.scope_id in self._nodes or node.scope_id in self._children or node.scope_id == self._root:
+            others = (known for known in self._nodes.values() if known.scope_id != node.scope_id)
+            return ScopeGraph((*others, node), self._root)
+        grown = ScopeGraph((), self._root)
+        grown._nodes = {**self._nodes, node.scope_id: node}
+        grown._children = self._children.copy()
+        for parent in node.parents:
+            grown._children[parent] = [*grown._children.get(parent, ()), node.scope_id]
+        grown._by_host_id = self._by_host_id.copy()
+        key = (node.kind, name_key(node.host_id))
+        grown._by_host_id[key] = [*grown._by_host_id.get(key, ()), node]
+        is_reached = any(parent in self._reached for parent in node.parents)
+        grown._reached = self._reached | {node.scope_id} if is_reached else self._reached
+        return grown
+
     @property
     def root(self) -> ScopeId:
         return self._root

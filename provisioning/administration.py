@@ -36,7 +36,7 @@ from directory.changes import (
 from directory.facts import name_key
 from directory.ids import EventId, GroupId, InvitationId, MemberId, RoleId, ScopeId
 from mappings.catalogue import Resolution, check_custom_role, permissions_beyond
-from mappings.rules import Rule, check_default_role, check_rule
+from mappings.rules import Rule, check_default_role, check_rule, parse_pattern
 from mappings.scopes import ScopeNode, check_scope
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
@@ -211,7 +211,19 @@ def _put_scope(work: Work, change: PutScope) -> None:
     )
     if known is None or known.kind != change.kind:
         _touch_given_at(work, change.scope_id, event_id)
-    follow_model(work, event_id, "scope_change")
+    if known is None and not _is_awaited(work, node):
+        work.add_scope(node)
+    else:
+        follow_model(work, event_id, "scope_change")
+
+
+def _is_awaited(work: Work, node: ScopeNode) -> bool:
+    """Whether a rule could grant something at a node that was not there: it names the node, or takes its kind."""
+    return any(
+        rule.scope_id == node.scope_id
+        or (isinstance(rule.match, NameMatch) and parse_pattern(rule.match.pattern).kind == node.kind)
+        for rule in work.model.inputs.rules
+    )
 
 
 def _touch_given_at(work: Work, scope_id: ScopeId, event_id: EventId) -> None:
@@ -350,7 +362,7 @@ def _set_plan(work: Work, change: SetPlan) -> None:
         raise _invalid(
             f"plan '{change.plan}' is not in the catalogue '{catalogue.id}'; its plans are {names}"
         )
-    if plan.seats is None and change.seat_limit is None:
+    if plan.is_custom and change.seat_limit is None:
         raise _invalid(
             f"plan '{plan.id}' has no number of seats of its own; give one, or say unlimited (MT-14)"
         )

@@ -118,6 +118,8 @@ def take_in(work: Work) -> None:
     for change in changes:
         if isinstance(change, _ADMINISTRATOR_CHANGES):
             apply_administration(work, change)
+    if work.is_outgrown:
+        work.amend_model()
 
 
 def state_target(state: OrganisationState) -> Target:

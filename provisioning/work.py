@@ -11,6 +11,7 @@ from audit.body import parse_body
 from audit.events import Reason, Target
 from directory.changes import GroupMatch
 from directory.ids import EventId, GroupId, MemberId
+from mappings.scopes import ScopeNode
 from provisioning.commands import Command
 from provisioning.ledger import Ledger
 from provisioning.models import OrganisationModel, compare_models, read_model
@@ -32,8 +33,9 @@ class Work:
     event about one of its memberships, which is the better cause of a grant that rests on that group. `explicit`
     are people whom the command creates or activates, `newcomers` those of them who were not stored before,
     `entitled` those for whom an invitation has reserved a seat, and `heads` those with whom the giving of seats goes
-    on. `is_queueing`: people were queued. `seat_event` and `admin_event` are the last events that took a seat and
-    that made somebody an Admin of the organisation.
+    on. `is_queueing`: people were queued. `is_outgrown`: scopes were added that the model's access was not compiled
+    with. `seat_event` and `admin_event` are the last events that took a seat and that made somebody an Admin of the
+    organisation.
     """
 
     writer: Writer
@@ -44,6 +46,7 @@ class Work:
     model: OrganisationModel
     ledger: Ledger
     is_amended: bool = False
+    is_outgrown: bool = False
     is_changed: bool = False
     is_queueing: bool = False
     seats_before: int = 0
@@ -74,8 +77,15 @@ class Work:
     def amend_model(self) -> None:
         """Rules, scopes, roles or settings were written: compile the model again from the transaction's own view."""
         self.model = read_model(self.writer, self.state)
+        self.is_outgrown = False
         self.is_amended = True
         self.is_changed = True
+
+    def add_scope(self, node: ScopeNode) -> None:
+        """A scope that no rule, override or invitation names: nobody's access hangs on it, so none is looked at."""
+        self.model = replace(self.model, scopes=self.model.scopes.plus(node))
+        self.is_amended = True
+        self.is_outgrown = True
 
     def touch(self, member_id: MemberId, event_id: EventId, kind: str = "") -> None:
         """The member's access must be worked out; the first event that says so is its cause."""

@@ -301,3 +301,23 @@ def test_covers_agrees_with_a_plain_search(parents: dict[str, list[str]]) -> Non
         covered = {other for other in everything if plain_cover(parents, scope, other)}
         assert {other for other in everything if graph.covers(ScopeId(scope), ScopeId(other))} == covered
         assert graph.descendants(ScopeId(scope)) == covered - {scope}
+
+
+@given(parents=graphs, added=st.tuples(names, st.lists(names | st.just("root"), max_size=3, unique=True)))
+def test_a_graph_with_one_more_node_is_the_graph_of_all(
+    parents: dict[str, list[str]], added: tuple[str, list[str]]
+) -> None:
+    name, above = added
+    nodes = [ROOT, *(put(known, *others) for known, others in parents.items())]
+    node = put(name, *above)
+
+    grown = ScopeGraph(nodes, ROOT.scope_id).plus(node)
+
+    expected = ScopeGraph([*(one for one in nodes if one.scope_id != node.scope_id), node], ROOT.scope_id)
+    assert set(grown.nodes()) == set(expected.nodes())
+    for one in expected.nodes():
+        assert grown.get(one.scope_id) == one
+        assert dict(grown.lineage(one.scope_id)) == dict(expected.lineage(one.scope_id))
+        assert set(grown.children(one.scope_id)) == set(expected.children(one.scope_id))
+        assert grown.by_host_id(one.kind, one.host_id) == expected.by_host_id(one.kind, one.host_id)
+        assert grown.descendants(one.scope_id) == expected.descendants(one.scope_id)
