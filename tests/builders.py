@@ -33,7 +33,6 @@ from directory.changes import (
     PutRule,
     PutScope,
     PutUser,
-    SetSettings,
 )
 from directory.facts import Activity, GroupFacts, UserFacts
 from directory.ids import (
@@ -130,7 +129,6 @@ class WorldOptions(TypedDict, total=False):
     policy: str
     with_owner: bool
     folder: Path
-    settings: dict[str, str | bool]
 
 
 class MakeWorld(Protocol):
@@ -528,7 +526,6 @@ def make_world(
     policy: str = "reject",
     with_owner: bool = True,
     folder: Path = Path(),
-    settings: dict[str, str | bool] | None = None,
 ) -> World:
     """A new organisation in the database, with an owner unless told otherwise, whose events are taken as seen."""
     store = SQLServiceStore(database)
@@ -565,8 +562,6 @@ def make_world(
     if with_owner:
         world.owner = MemberId(mint.id())
         world.do(EnrolOwner(world.owner, "olga@example.org", "Olga Owner"))
-    if settings:
-        world.do(SetSettings(settings))
     world.events()
     return world
 

@@ -25,7 +25,7 @@ from directory.changes import (
     SetOverride,
     SetPlan,
 )
-from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId, RuleId
+from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RuleId
 from provisioning.queries import access_as_of
 from storage.engine import Database
 from tests.builders import (
@@ -150,7 +150,7 @@ ACTS: list[Act] = [
     lambda w, hq, rules, data: PutRule(
         data.draw(st.sampled_from(rules)),
         match_of(w, hq, data),
-        RoleId(data.draw(st.sampled_from([ADMIN, MEMBER]))),
+        data.draw(st.sampled_from([ADMIN, MEMBER])),
         w.root,
     ),
     lambda w, hq, rules, data: SetPlan("Enterprise", data.draw(st.integers(1, 6))),
@@ -191,8 +191,7 @@ def test_intervals_replayed_are_the_grants_of_each_moment(database: Database, da
             world.apply(world.command(data.draw(st.sampled_from(ACTS))(world, hq, rules, data)))
         with world.read() as reader:
             invitations = reader.invitations_due(world.clock(), 9)
-        for invitation in invitations:
-            world.do(EndInvitation(invitation.invitation_id, expired=True))
+        world.do(*(EndInvitation(invitation.invitation_id, expired=True) for invitation in invitations))
         world.check()
         history.append((world.clock(), set(grants(world))))
         world.clock.move(hours=1)
