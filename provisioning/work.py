@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import assert_never
 
-from audit.actors import AdminActor, SystemActor
+from audit.actors import AdminActor, ApiKeyActor, LoginActor, RunActor, SystemActor, TokenActor
 from audit.body import parse_body
 from audit.events import Reason, Target
 from directory.changes import GroupMatch
@@ -110,10 +111,21 @@ class Work:
     @property
     def author(self) -> str:
         """Who is written down as the author of rules, overrides and blocks."""
-        actor = self.command.actor
-        if isinstance(actor, AdminActor):
-            return actor.admin_id
-        return actor.component if isinstance(actor, SystemActor) else "directory"
+        match self.command.actor:
+            case AdminActor(admin_id):
+                return admin_id
+            case SystemActor(component):
+                return component
+            case TokenActor(token_id):
+                return token_id
+            case RunActor(run_id):
+                return run_id
+            case LoginActor(login_id):
+                return login_id
+            case ApiKeyActor(key_id):
+                return key_id
+            case _:
+                assert_never(self.command.actor)
 
 
 def follow_model(

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from audit.actors import Actor, AdminActor, ApiKeyActor, SystemActor, TokenActor
+from audit.actors import Actor, AdminActor, ApiKeyActor, LoginActor, RunActor, SystemActor, TokenActor
 from directory.changes import (
     AcceptInvitation,
     AddDomain,
@@ -37,7 +37,17 @@ from directory.changes import (
     SetSettings,
     TransferOwner,
 )
-from directory.ids import DirectoryId, GroupId, InvitationId, MemberId, OverrideId, RoleId, RuleId, ScopeId
+from directory.ids import (
+    DirectoryId,
+    GroupId,
+    InvitationId,
+    MemberId,
+    OverrideId,
+    RoleId,
+    RuleId,
+    RunId,
+    ScopeId,
+)
 from provisioning.administration import render_match
 from provisioning.errors import RefusalCode
 from provisioning.state import UNLIMITED, SeatPolicy
@@ -683,7 +693,15 @@ def test_a_blocked_member_cannot_become_the_owner(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("actor", "author"), [(SystemActor("demo"), "demo"), (TokenActor("t", DirectoryId("d")), "directory")]
+    ("actor", "author"),
+    [
+        (AdminActor("chris", is_operator=True), "chris"),
+        (SystemActor("demo"), "demo"),
+        (TokenActor("token_1", DirectoryId("d")), "token_1"),
+        (RunActor(RunId("run_1"), DirectoryId("d")), "run_1"),
+        (LoginActor("login_1"), "login_1"),
+        (ApiKeyActor("key_1"), "key_1"),
+    ],
 )
 def test_the_author_is_who_acted(office: Office, actor: Actor, author: str) -> None:
     office.world.do(office.put_rule, actor=actor)
