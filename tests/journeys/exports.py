@@ -30,8 +30,7 @@ class Person:
             "sn: Example",
             f"entryUUID: {uuid5(NAMESPACE_DNS, self.key or self.uid)}",
         ]
-        if self.mail != "-":
-            lines.append(f"mail: {self.mail or f'{self.uid}@acme.example'}")
+        lines.append(f"mail: {self.mail or f'{self.uid}@acme.example'}")
         if self.department:
             lines.append(f"departmentNumber: {self.department}")
         if self.is_locked:

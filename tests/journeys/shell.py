@@ -48,10 +48,9 @@ class Shell:
             **{name: None for name in os.environ if name.startswith("USHER_")},
             **{name: value for name, value in self.environ.items() if name.startswith("USHER_")},
         }
-        result = CliRunner().invoke(cli, list(arguments), env=changes, prog_name="usher")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+        return CliRunner().invoke(
+            cli, list(arguments), env=changes, prog_name="usher", catch_exceptions=False
+        )
 
     def answer(self, *arguments: str, code: int = 0) -> str:
         """The standard output of a command that ends as expected."""

@@ -42,16 +42,16 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[str]) -> None:
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < give_up:
+    def is_ready() -> bool:
         assert process.poll() is None, process.communicate()
-        try:
-            if fetch(port, "/readyz")[0] == 200:
-                return
-        except OSError:
-            pass
         time.sleep(0.1)
-    raise AssertionError("the service did not get ready")
+        try:
+            return fetch(port, "/readyz")[0] == 200
+        except OSError:
+            return False
+
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    assert any(is_ready() for _ in iter(lambda: time.monotonic() < give_up, False))
 
 
 def start(shell: Shell, *arguments: str) -> subprocess.Popen[str]:
@@ -364,7 +364,7 @@ def at_terminal(shell: Shell, *arguments: str) -> str:
     os.close(theirs)
     shown = bytearray()
     try:
-        while chunk := os.read(ours, 65536):
+        while chunk := os.read(ours, 65536):  # pragma: no branch - Linux ends it by an error
             shown += chunk
     except OSError:
         # On Linux the other end's closing is told so.

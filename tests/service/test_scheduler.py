@@ -147,10 +147,6 @@ def test_started_scheduler_runs_its_jobs_at_once(
     write_export(world.wiring, "anna", "ben", "carl")
 
     scheduler.start()
-    give_up = threading.Event()
-    for _ in range(300):
-        if "carl@acme.example" in active_mails(world):
-            break
-        give_up.wait(0.1)
+    never = threading.Event()
 
-    assert "carl@acme.example" in active_mails(world)
+    assert any("carl@acme.example" in active_mails(world) or never.wait(0.1) for _ in range(300))

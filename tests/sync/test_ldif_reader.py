@@ -5,7 +5,7 @@ import tracemalloc
 from base64 import b64encode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sync.errors import LDIFError
@@ -478,6 +478,7 @@ def test_whatever_is_written_is_read_back(
     assert [(entry.dn, entry.attributes) for entry in read] == expected
 
 
+@example(b"dn: a\nchangetype: add\n\n")
 @given(st.binary(max_size=200) | st.text("dn:<# \nab=;\0", max_size=200).map(str.encode))
 def test_no_bytes_make_the_reader_fail_in_any_other_way(content: bytes) -> None:
     lines = content.count(b"\n") + 1
