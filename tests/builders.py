@@ -577,5 +577,8 @@ def shared_database(kind: str, folder: Path, postgresql: DatabaseFactory | None)
     database.close()
 
 
+on_sqlite_only: Final = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what is decided before any database is asked, and for properties."""
+
 KINDS: Final[Sequence[Any]] = ("sqlite", pytest.param("postgresql", marks=pytest.mark.pg))
 """The kinds of database, as parameters of a fixture."""

@@ -51,7 +51,18 @@ from directory.ids import (
 from provisioning.administration import render_match
 from provisioning.errors import RefusalCode
 from provisioning.state import UNLIMITED, SeatPolicy
-from tests.builders import ADMIN, MEMBER, MONDAY, WORKER, MakeWorld, World, external, put_group, put_user
+from tests.builders import (
+    ADMIN,
+    MEMBER,
+    MONDAY,
+    WORKER,
+    MakeWorld,
+    World,
+    external,
+    on_sqlite_only,
+    put_group,
+    put_user,
+)
 
 TOMORROW = MONDAY + timedelta(days=1)
 YESTERDAY = MONDAY - timedelta(days=1)
@@ -419,6 +430,7 @@ BAD: dict[str, tuple[Say, RefusalCode, str]] = {
 }
 
 
+@on_sqlite_only
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_in_plain_words_and_leaves_only_its_event(office: Office, name: str) -> None:
     say, code, words = BAD[name]

@@ -29,6 +29,7 @@ from tests.builders import (
     World,
     add_members,
     external,
+    on_sqlite_only,
     put_group,
     put_user,
 )
@@ -148,6 +149,7 @@ UNKNOWN: list[tuple[Change, str]] = [
 ]
 
 
+@on_sqlite_only
 @pytest.mark.parametrize(("change", "counter"), UNKNOWN, ids=[f"{c!r:.50}" for c, _ in UNKNOWN])
 def test_what_names_an_unknown_entry_is_counted_and_left_out(
     world: World, change: Change, counter: str

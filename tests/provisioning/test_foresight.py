@@ -36,6 +36,7 @@ from tests.builders import (
     add_members,
     external,
     make_world,
+    on_sqlite_only,
     put_group,
     put_user,
 )
@@ -284,7 +285,7 @@ NAMES = ("ann", "bob", "cid", "dora", "eve", "fay", "gus")
 GROUPS = ("red", "green", "blue")
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@on_sqlite_only
 @given(data=st.data())
 @settings(max_examples=20)
 def test_whatever_is_foreseen_is_what_happens(database: Database, data: st.DataObject) -> None:

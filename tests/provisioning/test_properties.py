@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,13 +35,13 @@ from tests.builders import (
     add_members,
     external,
     make_world,
+    on_sqlite_only,
     put_group,
     put_user,
 )
 
 NAMES = ("ann", "bob", "cid", "dora", "eve", "fay")
 GROUPS = ("red", "green", "blue")
-on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 names = st.sampled_from(NAMES)
 groups = st.sampled_from(GROUPS)
@@ -73,7 +72,7 @@ def begin(
     return world, hq, rules
 
 
-@on_sqlite
+@on_sqlite_only
 @given(
     seats=st.integers(1, 5),
     policy=st.sampled_from(["reject", "waitlist"]),
@@ -94,7 +93,7 @@ def test_seats_are_never_overrun_and_all_counters_and_the_log_agree(
         world.check()
 
 
-@on_sqlite
+@on_sqlite_only
 @given(changes=st.lists(statements, max_size=12))
 @settings(max_examples=15)
 def test_whatever_is_said_twice_is_said_once(database: Database, changes: list[Change]) -> None:
@@ -107,7 +106,7 @@ def test_whatever_is_said_twice_is_said_once(database: Database, changes: list[C
         assert world.state == state
 
 
-@on_sqlite
+@on_sqlite_only
 @given(
     people=st.dictionaries(names, st.sets(groups), min_size=2),
     order=st.randoms(use_true_random=False),
@@ -128,7 +127,7 @@ def test_the_order_of_independent_changes_does_not_matter(
     assert outcomes[0] == outcomes[1]
 
 
-@on_sqlite
+@on_sqlite_only
 @given(more=st.sets(groups), had=st.sets(groups))
 @settings(max_examples=10)
 def test_under_union_a_further_group_never_takes_a_grant_away(
@@ -177,7 +176,7 @@ def match_of(world: World, hq: DirectoryId, data: st.DataObject) -> GroupMatch:
     return GroupMatch(world.group(hq, data.draw(groups)).group_id)
 
 
-@on_sqlite
+@on_sqlite_only
 @given(data=st.data())
 @settings(max_examples=20)
 def test_intervals_replayed_are_the_grants_of_each_moment(database: Database, data: st.DataObject) -> None:

@@ -13,7 +13,7 @@ from provisioning.runs import Reading
 from storage.engine import Database
 from sync.errors import UnreadableSourceError
 from sync.planner import plan_snapshot
-from tests.builders import MEMBER, World, make_world
+from tests.builders import MEMBER, World, make_world, on_sqlite_only
 from tests.sync.builders import Text, eid, group, person, snapshot, uuid
 
 TEAM, NIGHT = 900, 901
@@ -417,7 +417,7 @@ def exports(draw: st.DrawFn) -> list[str]:
     return draw(st.permutations(entries))
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@on_sqlite_only
 @given(steps=st.lists(exports(), min_size=2, max_size=4))
 @settings(max_examples=25)
 def test_whatever_is_read_the_same_export_soon_plans_nothing(
