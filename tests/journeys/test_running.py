@@ -132,12 +132,13 @@ def test_two_services_share_a_postgresql_database(
     assert len(set(began)) == len(began)
 
 
-def wait_for(check: object) -> None:
-    assert callable(check)
-    give_up = time.monotonic() + PATIENCE_SECONDS
-    while not check():
-        assert time.monotonic() < give_up
+def wait_for(check: Callable[[], bool]) -> None:
+    def is_so() -> bool:
         time.sleep(0.3)
+        return check()
+
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    assert any(is_so() for _ in iter(lambda: time.monotonic() < give_up, False))
 
 
 def test_second_service_on_one_file_refuses_and_says_why(shell: Shell) -> None:
