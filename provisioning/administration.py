@@ -1,8 +1,10 @@
 """What an administrator, the operator or the system says, checked and stored. Access follows in `consequences`."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from audit.actors import AdminActor, SystemActor
@@ -57,16 +59,44 @@ from provisioning.state import (
 from provisioning.work import Work, follow_model
 
 DIRECTORY_KINDS = ("scim", "ldap", "ldif")
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "rule_id": "mapping rule",
+        "scope_id": "scope",
+        "override_id": "override",
+        "member_id": "member",
+        "invitation_id": "invitation",
+        "directory_id": "directory",
+    }
+)
 _FROM_ONE = frozenset({"interval_seconds", "absence_grace_runs"})
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
     """Check and store one change, with its event, and note whose access must be worked out. Raises `Refusal`."""
+    _check_ids(change)
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
     before = len(work.ledger.rows)
     handler(work, change)
     # What was said before changes nothing and is no event.
     work.is_changed = work.is_changed or len(work.ledger.rows) > before
+
+
+def _check_ids(change: AdministratorChange) -> None:
+    """Refuse what cannot be the id of anything; PostgreSQL would fail to compare it with one."""
+    named = [
+        (_ID_FIELDS[field.name], getattr(change, field.name))
+        for field in fields(change)
+        if field.name in _ID_FIELDS
+    ]
+    if isinstance(change, PutRule) and isinstance(change.match, GroupMatch):
+        named.append(("group", change.match.group_id))
+    for kind, name in named:
+        if name is not None and not _ID.fullmatch(name):
+            raise Refusal(
+                RefusalCode.NOT_FOUND, f"there is no {kind} '{name}'; ids are UUIDs in small letters"
+            )
 
 
 def _invalid(message: str) -> Refusal:
@@ -468,7 +498,8 @@ def _check_may_assign(work: Work, role_id: RoleId) -> None:
     actor = work.command.actor
     if not isinstance(actor, AdminActor) or actor.is_operator:
         return
-    record = work.writer.member_records([MemberId(actor.admin_id)]).get(MemberId(actor.admin_id))
+    admin = MemberId(actor.admin_id)
+    record = work.writer.member_records([admin] if _ID.fullmatch(admin) else []).get(admin)
     roles = work.model.roles
     held = [
         roles[open_grant.grant.role]
