@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, assert_never
 
@@ -58,6 +58,7 @@ from provisioning.state import (
 )
 from provisioning.work import Work, follow_model
 
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 DIRECTORY_KINDS = ("scim", "ldap", "ldif")
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ID_FIELDS: Mapping[str, str] = MappingProxyType(
@@ -633,6 +634,10 @@ def _invite(work: Work, change: Invite) -> None:
         )
     if work.writer.members_by_mail({key}):
         raise _invalid(f"a member with the mail '{change.mail}' exists; use an override to change the access")
+    # As many as there are reserved seats: each open invitation holds one.
+    standing = work.writer.invitations_due(_NEVER, work.state.reserved) if work.state.reserved else []
+    if any(name_key(invitation.mail) == key for invitation in standing):
+        raise _invalid(f"'{change.mail}' is invited already; withdraw that invitation before another one")
     _check_grants(work, ((change.role, change.scope_id),))
     limit = seat_limit(work.state, work.model.catalogue)
     used = work.state.seated + work.state.reserved
