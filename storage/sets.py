@@ -3,7 +3,7 @@
 SQLite gets a JSON text and reads it by `json_each`; PostgreSQL gets an array.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 import orjson
@@ -33,6 +33,13 @@ class _SetOf(TypeDecorator[Collection[str]]):
         if dialect.name == "postgresql":
             return dialect.type_descriptor(ARRAY(self.item(), dimensions=1))
         return dialect.type_descriptor(Text())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        if dialect.name == "postgresql" and self.item is Id:
+            # The statement says that this is an array of ids. They need no quotes, and the driver would look for some
+            # in each of them.
+            return lambda ids: "{" + ",".join(ids or ()) + "}"
+        return super().bind_processor(dialect)
 
     def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> list[str] | str:
         items = list(value or ())
