@@ -38,16 +38,16 @@ class Allotment:
 def seat_limit(state: OrganisationState, catalogue: Catalogue) -> int | None:
     """The seats that the organisation may fill; None means unlimited.
 
-    The organisation's own number stands before the plan's. Without any plan there is no limit (MK-13); a plan that
-    leaves the number open has been refused without one, when it was set (MT-14). A plan that the catalogue no longer
-    has gives no further seat.
+    The organisation's own number stands before the plan's. Without any plan there is no limit (MK-13). A plan that
+    leaves the number open is refused without one when it is set (MT-14); where a newer catalogue has opened the
+    number, or has lost the plan, no further seat is given.
     """
     if state.seat_limit is not None:
         return None if state.seat_limit == UNLIMITED else state.seat_limit
     if state.plan is None:
         return None
     plan = catalogue.plans.get(state.plan)
-    return plan.seats if plan is not None else 0
+    return 0 if plan is None or plan.is_custom else plan.seats
 
 
 def free_seats(limit: int | None, occupied: int) -> int | None:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from random import Random
 from threading import Barrier
 
@@ -19,11 +20,13 @@ from directory.changes import (
     SetPlan,
     SetSettings,
 )
-from directory.ids import InvitationId, MemberId
+from directory.ids import EnvironmentId, InvitationId, MemberId
 from mappings.catalogue import load_catalogue
 from provisioning.commands import Applied, Refused
 from provisioning.seats import Allotment, Candidate, allot_seats, free_seats, seat_limit, thresholds_crossed
 from provisioning.state import UNLIMITED, Seat
+from storage.engine import Database
+from storage.service_store import SQLServiceStore
 from tests.builders import (
     ADMIN,
     CATALOGUES,
@@ -123,6 +126,7 @@ def test_the_same_people_get_the_same_seats_in_any_order(
         ("Standard", 7, 7),
         ("Enterprise", 250, 250),
         ("Enterprise", UNLIMITED, None),
+        ("Enterprise", None, 0),
         ("Gone", None, 0),
         (None, None, None),
     ],
@@ -134,6 +138,18 @@ def test_the_limit_is_the_organisations_own_number_or_the_plans(
     state = replace(world.state, plan=plan, seat_limit=own)
 
     assert seat_limit(state, catalogue) == limit
+
+
+def test_a_plan_that_says_unlimited_needs_no_number(database: Database, new_world: MakeWorld) -> None:
+    text = (CATALOGUES / "minut.yaml").read_text(encoding="utf-8")
+    generous = text.replace("seats: custom", "seats: unlimited").replace("id: minut", "id: generous")
+    digest = sha256(generous.encode()).hexdigest()
+    SQLServiceStore(database).put_environment(EnvironmentId("generous"), generous, digest, MONDAY)
+    world = new_world(catalogue="generous")
+
+    world.do(SetPlan("Enterprise"))
+
+    assert seat_limit(world.state, load_catalogue(generous, source="generous")) is None
 
 
 def test_free_seats_are_never_negative() -> None:
