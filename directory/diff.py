@@ -1,13 +1,10 @@
 """What changed between what is stored and what a source shows. The source may be a stream of any length."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from hashlib import blake2b
 
 from directory.ids import ExternalId
-
-FINGERPRINT_BYTES = 16
 
 
 class Seen(Enum):
@@ -52,16 +49,3 @@ def diff_members(
 ) -> tuple[tuple[ExternalId, ...], tuple[ExternalId, ...]]:
     """Who is to be added to the stored members, and who removed, so that they are as said. Both sorted."""
     return tuple(sorted(said - stored)), tuple(sorted(stored - said))
-
-
-def members_fingerprint(ids: Iterable[bytes | str]) -> bytes:
-    """A digest of the set of ids: their order, and an id said twice, make no difference."""
-    digest = blake2b(digest_size=FINGERPRINT_BYTES)
-    for member in sorted({_as_bytes(member) for member in ids}):
-        digest.update(len(member).to_bytes(4, "big"))
-        digest.update(member)
-    return digest.digest()
-
-
-def _as_bytes(member: bytes | str) -> bytes:
-    return member if isinstance(member, bytes) else member.encode("utf-8", "surrogatepass")

@@ -63,11 +63,3 @@ class Refused:
     message: str
     event_id: EventId
     numbers: tuple[tuple[str, str | int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """The guard stopped a plan; it is kept for review. `reasons` name the limits crossed, with numbers."""
-
-    plan_hash: str
-    reasons: tuple[str, ...]

@@ -1,11 +1,9 @@
 """A pass over a source against what is stored: every entry is one of four, and what is left is absent."""
 
-from hashlib import blake2b
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directory.diff import FINGERPRINT_BYTES, FingerprintDiff, Seen, diff_members, members_fingerprint
+from directory.diff import FingerprintDiff, Seen, diff_members
 from directory.ids import ExternalId
 
 ids = st.binary(max_size=20)
@@ -60,33 +58,3 @@ def test_diff_members_leads_from_stored_to_said(stored: set[ExternalId], said: s
     assert list(added) == sorted(added)
     assert list(removed) == sorted(removed)
     assert diff_members(said, said) == ((), ())
-
-
-@given(st.lists(ids))
-def test_members_fingerprint_is_of_the_set(members: list[bytes]) -> None:
-    assert members_fingerprint(members) == members_fingerprint(reversed([*members, *members]))
-
-
-def test_members_fingerprint_keeps_ids_apart() -> None:
-    prints = {
-        members_fingerprint([]),
-        members_fingerprint([""]),
-        members_fingerprint(["ab", "c"]),
-        members_fingerprint(["a", "bc"]),
-        members_fingerprint(["abc"]),
-    }
-
-    assert len(prints) == 5
-    assert {len(print_) for print_ in prints} == {FINGERPRINT_BYTES}
-
-
-def test_members_fingerprint_takes_text_as_its_utf_8() -> None:
-    assert members_fingerprint(["zoë"]) == members_fingerprint(["zoë".encode()])
-    assert members_fingerprint(["\ud800"]) != members_fingerprint([])
-
-
-def test_members_fingerprint_stays_the_same_between_releases() -> None:
-    # A stored fingerprint outlives the release that wrote it.
-    expected = blake2b(b"\0\0\0\1a\0\0\0\1b", digest_size=16).digest()
-
-    assert members_fingerprint(["b", "a"]) == expected
