@@ -28,6 +28,10 @@ class UserFacts:
 
     `attributes` holds the further attributes that a mapping predicate may name, keyed by SCIM attribute path
     (`title`, `department`, `employeeNumber`, `userType` ...), each with its values as text.
+
+    For a SCIM directory `external_id` is the resource's own `id`, which is the one that both sides know for good;
+    `client_id` is the `externalId` that the client gave, by which people of several directories are linked; and
+    `resource` is what the client said, whole and as sent, without what is ours to say (`id`, `meta`, `groups`).
     """
 
     external_id: ExternalId
@@ -39,6 +43,8 @@ class UserFacts:
     activity: Activity = Activity.ACTIVE
     dn: str = ""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_ATTRIBUTES)
+    client_id: str = ""
+    resource: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class GroupFacts:
     external_id: ExternalId
     display_name: str
     dn: str = ""
+    client_id: str = ""
 
 
 MAX_NAME = 400

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import get_args
+from typing import Protocol, get_args
 
 from audit.events import FieldChange, Outcome, Reason, Target
-from directory.changes import AdministratorChange, DirectoryChange
+from directory.changes import AdministratorChange, Change, DirectoryChange
 from directory.ids import EventId, MemberId
 from provisioning.administration import apply_administration, seat_refusal
 from provisioning.commands import Applied, Command, Refused
@@ -21,32 +21,81 @@ from provisioning.errors import Refusal, RefusalCode, StaleFenceError
 from provisioning.facts import fold_directory_changes
 from provisioning.ledger import Ledger
 from provisioning.models import ModelCache
-from provisioning.ports import Clock, Mint, UnitOfWork, Writer
+from provisioning.ports import Clock, Mint, Reader, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit, thresholds_crossed
-from provisioning.state import OrganisationState, SeatPolicy, StoredDirectory
+from provisioning.state import EventRow, OrganisationState, SeatPolicy, StoredDirectory
 from provisioning.work import BATCH_SIZE, SEAT_KINDS, Work
 
 _DIRECTORY_CHANGES = get_args(DirectoryChange)
 _ADMINISTRATOR_CHANGES = get_args(AdministratorChange)
 
 
+class Exchange(Protocol):
+    """A request of a pushing client, in the one transaction that obeys it.
+
+    What it says depends on what is stored (a PATCH, a taken name), so it is worked out under the organisation's lock:
+    two requests about one resource queue, and none is lost. An error raised here leaves nothing behind.
+    """
+
+    def changes(self, reader: Reader) -> tuple[Change, ...]:
+        """What the request says, in view of what is stored."""
+
+    def conclude(self, reader: Reader) -> None:
+        """Read what the client is answered, in view of what has been written."""
+
+
 def apply_changes(
-    command: Command, *, unit_of_work: UnitOfWork, clock: Clock, mint: Mint, models: ModelCache
+    command: Command,
+    *,
+    unit_of_work: UnitOfWork,
+    clock: Clock,
+    mint: Mint,
+    models: ModelCache,
+    exchange: Exchange | None = None,
 ) -> Applied | Refused:
     """Apply all changes of the command, or none.
 
     Directory changes come before the others, each kind in the order given. When a change reaches more people than
     fit one transaction (a rule on a group of 20,000), the change commits first and the people follow in batches, in
-    further transactions of this same call; after a crash `drain_pending` ends what is left.
+    further transactions of this same call; after a crash `drain_pending` ends what is left. An `exchange` gives
+    the changes in place of the command.
 
     Returns: `Applied`; or `Refused`, when nothing was stored but the refusal's event.
-    Raises: StaleFenceError when another run holds the directory.
+    Raises: StaleFenceError when another run holds the directory; whatever the exchange raises.
     """
     try:
-        applied = _transact(command, unit_of_work, clock, mint, models)
+        applied = _transact(command, unit_of_work, clock, mint, models, exchange=exchange)
     except Refusal as refusal:
         return refuse(command, refusal, unit_of_work=unit_of_work, clock=clock, mint=mint)
     return _follow_up(applied, command, unit_of_work, clock, mint, models)
+
+
+def rehearse_exchange(
+    command: Command,
+    exchange: Exchange,
+    *,
+    unit_of_work: UnitOfWork,
+    clock: Clock,
+    mint: Mint,
+    models: ModelCache,
+) -> tuple[Applied | Refused, tuple[EventRow, ...]]:
+    """Do what `apply_changes` would do and roll it back; the outcome with the events that would be written.
+
+    Nothing is stored, no event either. People whom only later batches would reach are counted as `pending`.
+    """
+    try:
+        _transact(command, unit_of_work, clock, mint, models, exchange=exchange, is_rehearsal=True)
+    except _RehearsedError as done:
+        return done.applied, done.rows
+    except Refusal as refusal:
+        return Refused(refusal.code, refusal.message, EventId(""), refusal.numbers), ()
+    raise AssertionError("a rehearsal always ends by being rolled back")
+
+
+class _RehearsedError(Exception):
+    def __init__(self, applied: Applied, rows: tuple[EventRow, ...]) -> None:
+        self.applied = applied
+        self.rows = rows
 
 
 def drain_pending(
@@ -83,9 +132,13 @@ def _transact(
     models: ModelCache,
     *,
     is_draining: bool = False,
+    exchange: Exchange | None = None,
+    is_rehearsal: bool = False,
 ) -> Applied:
     with unit_of_work.write() as writer:
         work = begin_work(command, writer, clock, mint, models)
+        if exchange is not None:
+            work.command = replace(command, changes=exchange.changes(writer))
         if command.plan_hash:
             work.ledger.begin("mapping.applied", state_target(work.state), command.plan_hash)
         take_in(work)
@@ -97,16 +150,20 @@ def _transact(
         if turned_away and command.refuse_when_full and work.state.seat_policy is SeatPolicy.REJECT:
             raise seat_refusal(work, "The user was not added.", turned_away - work.newcomers)
         state = _finish(work)
-        pending = writer.count_pending() if work.is_queueing or is_draining else 0
+        applied = Applied(
+            access_version=state.access_version,
+            events=work.ledger.event_ids,
+            counters=dict(+work.counters),
+            pending=writer.count_pending() if work.is_queueing or is_draining else 0,
+            members=tuple(work.access_changed),
+        )
+        if exchange is not None:
+            exchange.conclude(writer)
+        if is_rehearsal:
+            raise _RehearsedError(applied, tuple(work.ledger.rows))
     if work.is_amended:
         models.put(state, work.model)
-    return Applied(
-        access_version=state.access_version,
-        events=work.ledger.event_ids,
-        counters=dict(+work.counters),
-        pending=pending,
-        members=tuple(work.access_changed),
-    )
+    return applied
 
 
 def take_in(work: Work) -> None:

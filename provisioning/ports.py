@@ -29,6 +29,7 @@ from directory.ids import (
 from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
+from provisioning.resources import ResourceReader, StoredToken
 from provisioning.state import (
     Claim,
     CloseInterval,
@@ -132,9 +133,16 @@ class Reader(Protocol):
     def members_by_text(self, text: str) -> list[MemberId]:
         """Members whose id, mail, or user name at a directory is `text` by `name_key`."""
 
-    def members_by_external_id(
-        self, external_ids: Collection[ExternalId]
-    ) -> dict[ExternalId, set[MemberId]]: ...
+    def members_by_external_id(self, external_ids: Collection[ExternalId]) -> dict[ExternalId, set[MemberId]]:
+        """Live members with a live user that the client of its directory knows by one of these ids.
+
+        That is the external id of a pulled directory, and the `client_id` of a SCIM directory.
+        """
+
+    def members_of_deleted(
+        self, directory_id: DirectoryId, client_ids: Collection[str]
+    ) -> dict[str, set[MemberId]]:
+        """Members whose deleted users of the directory had one of these client ids, deleted members among them."""
 
     def members_by_mail(self, mail_keys: Collection[str]) -> dict[str, set[MemberId]]: ...
 
@@ -216,6 +224,12 @@ class Reader(Protocol):
 
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]: ...
 
+    def resources(self, directory_id: DirectoryId) -> ResourceReader:
+        """A SCIM directory as its client may see it, in this same transaction."""
+
+    def tokens(self, directory_id: DirectoryId | None = None) -> list[StoredToken]:
+        """Bearer tokens, revoked ones too, by directory and creation."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
@@ -256,6 +270,20 @@ class Writer(Reader, Protocol):
     def insert_subgroups(self, pairs: Sequence[tuple[GroupId, GroupId]]) -> None: ...
 
     def delete_subgroups(self, pairs: Sequence[tuple[GroupId, GroupId]]) -> None: ...
+
+    def step_versions(
+        self,
+        *,
+        users: Collection[UserId],
+        members: Collection[MemberId],
+        groups: Collection[GroupId],
+        leaving_out: Collection[UserId] = (),
+    ) -> None:
+        """Something visible of these users, of these members' users, or of these groups has moved.
+
+        Steps the version of each that belongs to a SCIM directory by one, and nothing else of it. `leaving_out` are
+        users whose version this transaction has stepped already.
+        """
 
     def insert_members(self, members: Sequence[NewMember], at: datetime) -> None: ...
 
@@ -326,6 +354,9 @@ class Writer(Reader, Protocol):
         """Remove and return the head of the queue, in member id order."""
 
     def insert_personal_data(self, rows: Sequence[PersonalData]) -> None: ...
+
+    def put_token(self, token: StoredToken) -> None:
+        """New, or with another end, notice or revocation."""
 
     def append_events(self, events: Sequence[EventRow]) -> None: ...
 

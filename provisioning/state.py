@@ -103,7 +103,11 @@ class StoredDirectory:
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """A directory user's row. `mails` holds the primary address first; a tombstone has `deleted_at`."""
+    """A directory user's row. `mails` holds the primary address first; a tombstone has `deleted_at`.
+
+    `client_id` and `resource` are a SCIM client's, see `UserFacts`. A user of a SCIM directory has one id: `user_id`
+    and `external_id` are the same.
+    """
 
     user_id: UserId
     directory_id: DirectoryId
@@ -124,6 +128,8 @@ class StoredUser:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    client_id: str = ""
+    resource: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class StoredGroup:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    client_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

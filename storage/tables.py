@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from storage.types import Document, Id, Moment, RowNumber
+from storage.types import Document, Id, Key, Moment, NameKey, RowNumber
 
 metadata = MetaData(
     naming_convention={
@@ -144,9 +144,11 @@ directory_user = Table(
     Column("organisation_id", Id, nullable=False),
     Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
     Column("external_id", String(400), nullable=False),
+    # What a SCIM client calls the user (externalId); empty where the external id is the client's own.
+    Column("client_id", String(400), nullable=False, server_default=""),
     Column("member_id", Id, nullable=False),
     Column("user_name", String(400), nullable=False),
-    Column("user_name_key", String(800), nullable=False),
+    Column("user_name_key", NameKey, nullable=False),
     Column("display_name", Text, nullable=False),
     Column("given_name", Text, nullable=False),
     Column("family_name", Text, nullable=False),
@@ -164,6 +166,7 @@ directory_user = Table(
     Column("deleted_at", Moment),
     UniqueConstraint("directory_id", "external_id"),
     Index("ix_directory_user_member_id", "member_id"),
+    _partial_index("ix_directory_user_client_id", "directory_id", "client_id", where="client_id <> ''"),
     _partial_index(
         "ix_directory_user_left",
         "directory_id",
@@ -189,8 +192,9 @@ directory_group = Table(
     Column("organisation_id", Id, nullable=False),
     Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
     Column("external_id", String(400), nullable=False),
+    Column("client_id", String(400), nullable=False, server_default=""),
     Column("display_name", String(400), nullable=False),
-    Column("name_key", String(800), nullable=False),
+    Column("name_key", NameKey, nullable=False),
     Column("dn", Text, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
@@ -199,6 +203,7 @@ directory_group = Table(
     Column("deleted_at", Moment),
     UniqueConstraint("directory_id", "external_id"),
     Index("ix_directory_group_name_key", "organisation_id", "name_key"),
+    _partial_index("ix_directory_group_client_id", "directory_id", "client_id", where="client_id <> ''"),
 )
 
 membership = Table(
@@ -424,4 +429,155 @@ outbox = Table(
     Column("payload", Document, nullable=False),
     Column("created_at", Moment, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# What a SCIM client said about a user, whole, with the keys by which filters and sorting find it. The row has the id
+# of its `directory_user`; it goes when the user is deleted. A key is absent where the value is; it is empty where
+# the value is the empty text.
+scim_user = Table(
+    "scim_user",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
+    Column("resource", Text, nullable=False),
+    *(
+        Column(f"{name}_key", Key)
+        for name in (
+            "external_id",
+            "display_name",
+            "nick_name",
+            "profile_url",
+            "title",
+            "user_type",
+            "preferred_language",
+            "locale",
+            "timezone",
+            "name_formatted",
+            "name_family_name",
+            "name_given_name",
+            "name_middle_name",
+            "name_honorific_prefix",
+            "name_honorific_suffix",
+            "employee_number",
+            "cost_center",
+            "organization",
+            "division",
+            "department",
+            "manager_value",
+            "manager_ref",
+            "manager_display_name",
+        )
+    ),
+    Index("ix_scim_user_external_id_key", "directory_id", "external_id_key"),
+    Index("ix_scim_user_display_name_key", "directory_id", "display_name_key"),
+)
+
+# One row for each entry of a multi-valued attribute, so that the terms of a value path meet in one row.
+scim_entry = Table(
+    "scim_entry",
+    metadata,
+    Column("user_id", Id, nullable=False),
+    Column("attribute", String(20), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("directory_id", Id, nullable=False),
+    Column("is_primary", Boolean),
+    *(
+        Column(f"{name}_key", Key)
+        for name in (
+            "value",
+            "display",
+            "type",
+            "formatted",
+            "street_address",
+            "locality",
+            "region",
+            "postal_code",
+            "country",
+        )
+    ),
+    PrimaryKeyConstraint("user_id", "attribute", "position"),
+    # Addresses alone are matched on; other values (a photo as data, a certificate) may be too long for an index.
+    _partial_index("ix_scim_entry_email", "directory_id", "value_key", where="attribute = 'emails'"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("prefix", String(24), nullable=False, unique=True),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment),
+    Column("last_used_from", String(64), nullable=False, server_default=""),
+    # The last notice of its end, in days before it.
+    Column("noticed_days", Integer),
+    Index("ix_token_directory_id", "directory_id"),
+    _partial_index(
+        "ix_token_expires_at", "expires_at", where="expires_at IS NOT NULL AND revoked_at IS NULL"
+    ),
+)
+
+# Requests of SCIM clients and their answers, redacted. Written in batches, beside the requests' transactions.
+scim_request = Table(
+    "scim_request",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _organisation_id(),
+    Column("directory_id", Id, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("token_prefix", String(24), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    Column("headers", Document, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("scim_type", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("duration_us", Integer, nullable=False),
+    Column("profile", String(16), nullable=False),
+    Column("leniencies", Document, nullable=False),
+    Column("events", Document, nullable=False),
+    Column("request_body", Text),
+    Column("answer_body", Text),
+    Index("ix_scim_request_directory_id", "directory_id", "id"),
+    Index("ix_scim_request_request_id", "organisation_id", "request_id"),
+    Index("ix_scim_request_at", "at"),
+)
+
+# How much a pushing directory has taken away within the hour. `groups` holds, for each group that lost somebody, its
+# size when the hour began and what it has lost.
+push_window = Table(
+    "push_window",
+    metadata,
+    Column("directory_id", Id, ForeignKey("directory.id"), primary_key=True),
+    _organisation_id(),
+    Column("started_at", Moment, nullable=False),
+    Column("active_users", Integer, nullable=False),
+    Column("memberships", Integer, nullable=False),
+    Column("users_lost", Integer, nullable=False),
+    Column("memberships_lost", Integer, nullable=False),
+    Column("groups", Document, nullable=False),
+    Column("crossed_at", Moment),
+)
+
+# Members for whom the directory's word is stored and its effect waits until an administrator allows or rejects it.
+staged_change = Table(
+    "staged_change",
+    metadata,
+    Column("member_id", Id, primary_key=True),
+    _organisation_id(),
+    Column("directory_id", Id, nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("staged_at", Moment, nullable=False),
+    Column("is_rejected", Boolean, nullable=False),
+    Index("ix_staged_change_organisation_id", "organisation_id", "directory_id"),
 )

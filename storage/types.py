@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import JSON, BigInteger, DateTime, Integer, Uuid
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, String, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import CHAR, TypeDecorator, TypeEngine
@@ -49,6 +49,13 @@ class Moment(TypeDecorator[datetime]):
 
 Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """A small JSON document that no query looks into."""
+
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+"""A comparison key, made in Python. In the order of its code points on every database, so that an index serves a
+prefix."""
+
+NameKey = String(800).with_variant(String(800, collation="C"), "postgresql")
+"""A comparison key of a name, whose length is bounded."""
 
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 """A database-drawn number in insertion order: identity on PostgreSQL, AUTOINCREMENT on SQLite."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from storage.engine import Database, open_database
@@ -73,9 +72,9 @@ def test_a_newer_database_is_refused_and_left_alone(empty: Database) -> None:
             refuse(empty)
 
 
-def test_an_older_database_is_told_of(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    upgrade(empty)
-    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "0002")
+def test_an_older_database_is_told_of(empty: Database) -> None:
+    with empty.migrate() as connection:
+        command.upgrade(migration_config(connection), "0001")
 
     with pytest.raises(
         OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0002\)"

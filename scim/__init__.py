@@ -1,0 +1,1 @@
+"""The SCIM endpoint: HTTP and JSON into changes, stored rows into answers. Decides no role and no seat."""
