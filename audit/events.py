@@ -349,6 +349,7 @@ _SPECS = (
         "{actor} renamed {subject}[ from {display_name.before}][ to {display_name.after}]",
         *_GROUP,
     ),
+    _action("group.updated", "{actor} changed {subject}[ to the external id {external_id}]", *_GROUP),
     _action(
         "group.member_added",
         "{actor} added {subject}[ to {object}]",

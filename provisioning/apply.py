@@ -222,7 +222,7 @@ def open_ledger(command: Command, state: OrganisationState, *, now: datetime, mi
 
 
 def _speaker(work: Work) -> StoredDirectory:
-    for directory in work.writer.directories():
+    for directory in work.directories():
         if directory.directory_id == work.command.directory_id:
             return directory
     raise Refusal(
@@ -256,6 +256,7 @@ def _finish(work: Work) -> OrganisationState:
     writer, now = work.writer, work.now
     state = work.state
     _record_thresholds(work)
+    work.step_versions()
     if work.is_changed:
         state = replace(
             state,

@@ -268,6 +268,7 @@ def _hold(work: Work, record: MemberRecord) -> None:
     work.writer.update_members(
         [_update(record, is_active=record.is_active, seat=record.seat, is_held=True)], work.now
     )
+    work.shown_members.add(record.member_id)
     work.is_changed = True
 
 
@@ -309,6 +310,7 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
         )
         if update != _update(record, is_active=record.is_active, seat=record.seat, is_held=record.is_held):
             updates.append(update)
+            work.shown_members.add(record.member_id)
     if opened:
         work.writer.open_intervals(opened, work.now)
     if closed:

@@ -3,7 +3,7 @@
 Facts are always stored as said. Nothing here decides about roles or seats; it notes whose access must be worked out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -25,9 +25,9 @@ from directory.facts import Activity, GroupFacts, UserFacts, find_fault, name_ke
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
-from provisioning.work import Work, follow_model, queue_groups
+from provisioning.work import PUSHED, Work, follow_model, queue_groups
 
-_PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn")
+_PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn", "client_id")
 
 
 @dataclass(slots=True)
@@ -48,8 +48,17 @@ class _Fold:
     is_nesting_moved: bool = False
     edges: dict[tuple[GroupId, UserId], bool] = field(default_factory=dict)
     nesting: dict[tuple[GroupId, GroupId], bool] = field(default_factory=dict)
+    renamed_users: set[UserId] = field(default_factory=set)
     cleared: dict[UserId, ExternalId] = field(default_factory=dict)
     by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
+
+    @property
+    def is_pushed(self) -> bool:
+        return self.directory.kind == PUSHED
+
+    def row_id(self, external_id: ExternalId) -> str:
+        """The id of a new row: a SCIM client knows a resource by our id, which is its external id as well."""
+        return external_id if self.is_pushed else self.work.mint.id()
 
 
 def fold_directory_changes(
@@ -63,9 +72,9 @@ def fold_directory_changes(
     fold = _Fold(
         work=work,
         directory=directory,
-        is_only_directory=len(work.writer.directories()) == 1,
-        users=work.writer.users_by_external_id(directory.directory_id, user_ids),
-        groups=work.writer.groups_by_external_id(directory.directory_id, group_ids),
+        is_only_directory=len(work.directories()) == 1,
+        users=work.writer.users_by_external_id(directory.directory_id, user_ids) if user_ids else {},
+        groups=work.writer.groups_by_external_id(directory.directory_id, group_ids) if group_ids else {},
     )
     for change in changes:
         _fold_one(fold, change)
@@ -74,6 +83,8 @@ def fold_directory_changes(
     _store_nesting(fold)
     _follow_groups(fold)
     _store_memberships(fold)
+    if fold.renamed_users and fold.is_pushed:
+        work.writer.step_related_versions(users_of=(), groups_of=fold.renamed_users)
 
 
 def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
@@ -130,6 +141,9 @@ def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
     if stored is None:
         _create_user(fold, said, fingerprint)
         return
+    if stored.deleted_at is not None and fold.is_pushed:
+        # A pulled directory may show an entry again; a client's deleted resource is gone for good, its id with it.
+        raise Refusal(RefusalCode.NOT_FOUND, f"user {said.external_id} was deleted; create a new one")
     # An unreadable account state is neither "enabled" nor "disabled": what is stored stays.
     active = stored.active if said.activity is Activity.UNKNOWN else said.activity is Activity.ACTIVE
     put = replace(
@@ -145,6 +159,8 @@ def _put_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
         fingerprint=fingerprint,
         absent_runs=0,
         deleted_at=None,
+        client_id=said.client_id,
+        resource=said.resource,
     )
     if put == stored:
         return
@@ -177,7 +193,7 @@ def _check_text(kind: str, external_id: str, what: str, text: str, *, is_name: b
 def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
     work = fold.work
     user = StoredUser(
-        user_id=UserId(work.mint.id()),
+        user_id=UserId(fold.row_id(said.external_id)),
         directory_id=fold.directory.directory_id,
         external_id=said.external_id,
         member_id=MemberId(""),
@@ -196,7 +212,10 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
         created_at=work.now,
         updated_at=work.now,
         deleted_at=None,
+        client_id=said.client_id,
+        resource=said.resource,
     )
+    work.stepped_users.add(user.user_id)
     work.personal_data.append(_personal_data(user))
     event_id = work.ledger.record(
         "user.created",
@@ -217,17 +236,20 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
         put = replace(put, pii_ref=work.mint.id())
         work.personal_data.append(_personal_data(put))
         changes.append(FieldChange("profile", f"pii:{stored.pii_ref}", f"pii:{put.pii_ref}"))
-    if stored.attributes != put.attributes:
-        names = {
-            name
-            for name in stored.attributes.keys() | put.attributes.keys()
-            if stored.attributes.get(name) != put.attributes.get(name)
-        }
-        changes.append(FieldChange("attributes", None, tuple(sorted(names))))
+    names = _moved_names(stored.attributes, put.attributes)
+    if not changes and not names and stored.active == put.active:
+        # What no predicate sees is shown to the client all the same: an empty value, the order of entries.
+        names = _moved_names(stored.resource or {}, put.resource or {})
+    if names:
+        changes.append(FieldChange("attributes", None, names))
     if stored.active != put.active:
         changes.append(FieldChange("active", stored.active, put.active))
     action, counter = _name_change(stored, put, is_moved=bool(changes))
-    put = replace(put, version=put.version + 1, updated_at=work.now) if action else put
+    if action:
+        put = replace(put, version=put.version + 1, updated_at=work.now)
+        work.stepped_users.add(put.user_id)
+        if _name(stored) != _name(put):
+            fold.renamed_users.add(put.user_id)
     external_id = put.external_id
     fold.users[external_id] = put
     if external_id in fold.new_users:
@@ -246,6 +268,12 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
         work.touch(put.member_id, event_id)
         if put.active and not (stored.active and stored.deleted_at is None):
             work.explicit.add(put.member_id)
+
+
+def _moved_names(stored: Mapping[str, object], put: Mapping[str, object]) -> tuple[str, ...]:
+    """The names whose values differ, in order."""
+    names = stored.keys() | put.keys()
+    return tuple(sorted(name for name in names if stored.get(name) != put.get(name)))
 
 
 def _name_change(stored: StoredUser, put: StoredUser, *, is_moved: bool) -> tuple[str, str]:
@@ -294,7 +322,7 @@ def _personal_data(user: StoredUser) -> PersonalData:
         "user_name": user.user_name,
         "mail": _mail(user),
         "dn": user.dn,
-        "external_id": user.external_id,
+        "external_id": user.client_id or user.external_id,
     }
     return PersonalData(user.pii_ref, user.user_id, {key: value for key, value in values.items() if value})
 
@@ -356,7 +384,8 @@ def _link_members(fold: _Fold) -> None:
     """
     work = fold.work
     found = _candidates(fold)
-    taken = work.writer.directories_of_members({member for members in found.values() for member in members})
+    candidates = {member for members in found.values() for member in members}
+    taken = work.writer.directories_of_members(candidates) if candidates else set()
     occupied = {member for member, directory_id in taken if directory_id == fold.directory.directory_id}
     new_members: list[NewMember] = []
     for external_id, user in fold.new_users.items():
@@ -391,23 +420,44 @@ def _link_members(fold: _Fold) -> None:
 
 
 def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
-    """Members that new users may be, found by external id or else by a mail of a verified domain."""
+    """Members that new users may be, found by the client's own id or else by a mail of a verified domain.
+
+    Of a person whose user was deleted only that id brings the membership back; a name or a mail may be another's.
+    """
     writer = fold.work.writer
     found: dict[ExternalId, set[MemberId]] = {}
-    if not fold.is_only_directory:
-        found.update(writer.members_by_external_id(fold.new_users.keys()))
-    domains = writer.domains()
-    if domains:
-        keys = {
-            external_id: key
-            for external_id, user in fold.new_users.items()
-            if external_id not in found
-            and user.mails
-            and (key := name_key(user.mails[0])).rpartition("@")[2] in domains
-        }
+    ids = {external_id: _link_id(fold, user) for external_id, user in fold.new_users.items()}
+    wanted = {link_id for link_id in ids.values() if link_id}
+    if wanted and not fold.is_only_directory:
+        found.update(_by_link_id(ids, writer.members_by_external_id(wanted)))
+    if wanted and fold.is_pushed and fold.directory.settings.get("relink") != "never":
+        left = {external_id: link_id for external_id, link_id in ids.items() if external_id not in found}
+        deleted = writer.members_of_deleted(fold.directory.directory_id, set(left.values()) - {""})
+        found.update(
+            _by_link_id(left, {ExternalId(link_id): members for link_id, members in deleted.items()})
+        )
+    keys = {
+        external_id: name_key(user.mails[0])
+        for external_id, user in fold.new_users.items()
+        if external_id not in found and user.mails
+    }
+    domains = writer.domains() if keys else frozenset()
+    keys = {external_id: key for external_id, key in keys.items() if key.rpartition("@")[2] in domains}
+    if keys:
         by_mail = writer.members_by_mail(set(keys.values()))
         found.update({external_id: by_mail[key] for external_id, key in keys.items() if key in by_mail})
     return found
+
+
+def _link_id(fold: _Fold, user: StoredUser) -> ExternalId:
+    """The id by which the client knows the person, wherever else that client speaks; empty when it gave none."""
+    return ExternalId(user.client_id) if fold.is_pushed else user.external_id
+
+
+def _by_link_id(
+    ids: Mapping[ExternalId, ExternalId], members: Mapping[ExternalId, set[MemberId]]
+) -> dict[ExternalId, set[MemberId]]:
+    return {external_id: members[link_id] for external_id, link_id in ids.items() if link_id in members}
 
 
 def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
@@ -417,7 +467,7 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
     stored = fold.groups.get(said.external_id)
     if stored is None:
         group = StoredGroup(
-            group_id=GroupId(work.mint.id()),
+            group_id=GroupId(fold.row_id(said.external_id)),
             directory_id=fold.directory.directory_id,
             external_id=said.external_id,
             display_name=said.display_name,
@@ -427,6 +477,7 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
             created_at=work.now,
             updated_at=work.now,
             deleted_at=None,
+            client_id=said.client_id,
         )
         fold.groups[said.external_id] = fold.new_groups[said.external_id] = group
         fold.group_events[group.group_id] = work.ledger.record(
@@ -437,7 +488,12 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
         work.counters["groups_created"] += 1
         return
     put = replace(
-        stored, display_name=said.display_name, dn=said.dn, fingerprint=fingerprint, deleted_at=None
+        stored,
+        display_name=said.display_name,
+        dn=said.dn,
+        fingerprint=fingerprint,
+        deleted_at=None,
+        client_id=said.client_id,
     )
     if put == stored:
         return
@@ -449,8 +505,17 @@ def _put_group(fold: _Fold, said: GroupFacts, fingerprint: bytes) -> None:
             (Target("group", put.group_id),),
             (FieldChange("display_name", None if is_returning else stored.display_name, put.display_name),),
         )
-        put = replace(put, version=put.version + 1, updated_at=work.now)
         work.counters["groups_renamed" if not is_returning else "groups_created"] += 1
+    elif stored.client_id != put.client_id:
+        work.ledger.record(
+            "group.updated",
+            (Target("group", put.group_id),),
+            (FieldChange("external_id", stored.client_id, put.client_id),),
+        )
+    if is_renamed or is_returning or stored.client_id != put.client_id:
+        put = replace(put, version=put.version + 1, updated_at=work.now)
+    if is_renamed and fold.is_pushed:
+        work.writer.step_related_versions(users_of=[put.group_id], groups_of=())
     fold.groups[said.external_id] = put
     target = fold.new_groups if said.external_id in fold.new_groups else fold.changed_groups
     target[said.external_id] = put
@@ -474,6 +539,8 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
         if work.model.access.has_rules(stored.group_id):
             queue_groups(work, [stored.group_id], event_id, work.command.kind)
         fold.is_nesting_moved |= any(stored.group_id in pair for pair in work.model.inputs.nesting)
+        if fold.is_pushed:
+            work.writer.step_related_versions(users_of=[stored.group_id], groups_of=())
         work.writer.clear_group(stored.group_id)
     gone = replace(
         stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now
@@ -534,7 +601,17 @@ def _store_memberships(fold: _Fold) -> None:
         work.writer.delete_memberships(removed)
     work.counters["memberships_added"] += len(added)
     work.counters["memberships_removed"] += len(removed)
-    work.is_changed = work.is_changed or bool(added or removed)
+    if added or removed:
+        _show_memberships(fold, [*added, *removed])
+        work.is_changed = True
+
+
+def _show_memberships(fold: _Fold, pairs: Sequence[tuple[GroupId, UserId]]) -> None:
+    """A SCIM client sees other members of these groups, and other groups of these users."""
+    if fold.is_pushed:
+        new = {group.group_id for group in fold.new_groups.values()}
+        fold.work.shown_users.update(user_id for _, user_id in pairs)
+        fold.work.writer.touch_groups({group_id for group_id, _ in pairs} - new, fold.work.now)
 
 
 def _record_edge(fold: _Fold, pair: tuple[GroupId, UserId], action: str) -> None:
@@ -590,6 +667,8 @@ def _store_nesting(fold: _Fold) -> None:
         work.writer.insert_subgroups(added)
     if removed:
         work.writer.delete_subgroups(removed)
+    if fold.is_pushed and (added or removed):
+        work.writer.touch_groups({group_id for group_id, _ in (*added, *removed)}, work.now)
     work.counters["nestings_added"] += len(added)
     work.counters["nestings_removed"] += len(removed)
     work.is_changed = work.is_changed or bool(added or removed)

@@ -285,6 +285,12 @@ class Writer(Reader, Protocol):
         users whose version this transaction has stepped already.
         """
 
+    def touch_groups(self, group_ids: Collection[GroupId], at: datetime) -> None:
+        """Their members have changed: each gets a new version, and `at` as its last change."""
+
+    def step_related_versions(self, *, users_of: Collection[GroupId], groups_of: Collection[UserId]) -> None:
+        """Step the versions of the direct members of these groups, and of the groups of these users."""
+
     def insert_members(self, members: Sequence[NewMember], at: datetime) -> None: ...
 
     def update_members(self, updates: Sequence[MemberUpdate], at: datetime) -> None: ...

@@ -1,7 +1,7 @@
 """The state of one transaction while a command is worked into it."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -11,16 +11,19 @@ from audit.actors import AdminActor, ApiKeyActor, LoginActor, RunActor, SystemAc
 from audit.body import parse_body
 from audit.events import Reason, Target
 from directory.changes import GroupMatch
-from directory.ids import EventId, GroupId, MemberId
+from directory.ids import EventId, GroupId, MemberId, UserId
 from mappings.scopes import ScopeNode
 from provisioning.commands import Command
 from provisioning.ledger import Ledger
 from provisioning.models import OrganisationModel, compare_models, read_model
 from provisioning.ports import Mint, Writer
-from provisioning.state import OrganisationState, PersonalData
+from provisioning.state import OrganisationState, PersonalData, StoredDirectory
 
 SEAT_KINDS = frozenset({"seat_policy", "plan_change"})
 """The kinds of cause for which seats are given from the waiting list."""
+
+PUSHED = "scim"
+"""The kind of directory whose client sees its users and groups, and knows them by our ids."""
 
 BATCH_SIZE = 1000
 """People whose access is worked out in one transaction."""
@@ -36,7 +39,8 @@ class Work:
     `entitled` those for whom an invitation has reserved a seat, and `heads` those with whom the giving of seats goes
     on. `is_queueing`: people were queued. `is_outgrown`: scopes were added that the model's access was not compiled
     with. `seat_event` and `admin_event` are the last events that took a seat and that made somebody an Admin of the
-    organisation.
+    organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users` have
+    a new version already.
     """
 
     writer: Writer
@@ -69,6 +73,30 @@ class Work:
     deactivated: list[MemberId] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     personal_data: list[PersonalData] = field(default_factory=list)
+    known_directories: Sequence[StoredDirectory] | None = None
+    shown_users: set[UserId] = field(default_factory=set)
+    shown_members: set[MemberId] = field(default_factory=set)
+    shown_groups: set[GroupId] = field(default_factory=set)
+    stepped_users: set[UserId] = field(default_factory=set)
+
+    def directories(self) -> Sequence[StoredDirectory]:
+        """The organisation's directories, read once. A command that puts one does not ask for them afterwards."""
+        if self.known_directories is None:
+            self.known_directories = self.writer.directories()
+        return self.known_directories
+
+    def step_versions(self) -> None:
+        """Let what a SCIM client sees of the moved users and groups have a new version."""
+        members = {*self.access_changed, *self.shown_members}
+        if (members or self.shown_users or self.shown_groups) and any(
+            directory.kind == PUSHED for directory in self.directories()
+        ):
+            self.writer.step_versions(
+                users=self.shown_users,
+                members=members,
+                groups=self.shown_groups,
+                leaving_out=self.stepped_users,
+            )
 
     def amend(self, **values: object) -> None:
         """Change columns of the organisation's row; it is saved when the transaction ends."""

@@ -16,6 +16,7 @@ from storage.members import MembersReader, MembersWriter
 from storage.organisation import OrganisationWriter
 from storage.overrides import OverridesReader, OverridesWriter
 from storage.runs import RunsReader, RunsWriter
+from storage.versions import VersionsWriter
 
 _ANALYSE = text(
     "ANALYZE directory_user, directory_group, membership, member, access_interval, audit_event, audit_pii"
@@ -39,6 +40,7 @@ class StoreWriter(
     OverridesWriter,
     LogWriter,
     RunsWriter,
+    VersionsWriter,
 ):
     """Everything of one organisation, to be changed."""
 

@@ -284,7 +284,7 @@ class World:
         return self.mint.id()
 
     def put_directory(
-        self, name: str = "hq", *, kind: str = "scim", **values: Unpack[DirectoryValues]
+        self, name: str = "hq", *, kind: str = "ldap", **values: Unpack[DirectoryValues]
     ) -> DirectoryId:
         directory_id = DirectoryId(self.new_id())
         values.setdefault("settings", {})
@@ -314,7 +314,7 @@ class World:
         return rule_id
 
     def team(self, *users: str, role: RoleId = MEMBER, directory_name: str = "hq") -> DirectoryId:
-        """A SCIM directory with a group `team` of these users and a rule on it, pushed one by one."""
+        """A directory with a group `team` of these users and a rule on it, pushed one by one."""
         directory_id = self.put_directory(directory_name)
         self.grow(directory_id, "team", *users, role=role)
         return directory_id

@@ -18,6 +18,7 @@ from directory.changes import (
     Invite,
     LiftBlock,
     PutDirectory,
+    PutGroup,
     PutRole,
     PutRule,
     PutScope,
@@ -33,6 +34,7 @@ from directory.changes import (
     SetSettings,
     TransferOwner,
 )
+from directory.facts import GroupFacts
 from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId
 from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from tests.builders import (
@@ -81,6 +83,7 @@ def by_a_directory(world: World) -> DirectoryId:
     world.push(hq, put_user("bob"))
     world.push(hq, RemoveMembers(external("team"), (external("eve"),)), DeleteUser(external("dora")))
     world.push(hq, DeleteGroup(external("night")))
+    world.push(hq, PutGroup(GroupFacts(external("team"), "The Team", client_id="t-1")))
     branch = world.put_directory("branch")
     world.push(branch, put_user("ann"))
     return hq
@@ -111,7 +114,7 @@ def by_administrators(world: World, hq: DirectoryId) -> None:
             world.do(RemoveMember(ida))
         else:
             world.do(EndInvitation(invitation_id))
-    world.do(PutDirectory(hq, "scim", "hq", {"note": "moved"}))
+    world.do(PutDirectory(hq, "ldap", "hq", {"note": "moved"}))
     preview = preview_changes(world.command(SetPlan("Standard")), **world.tools)
     assert isinstance(preview, Foresight)
     apply_previewed(world.command(SetPlan("Standard")), preview.plan_hash, **world.tools)

@@ -401,13 +401,13 @@ BAD: dict[str, tuple[Say, RefusalCode, str]] = {
     ),
     "directory that changes its kind": invalid(
         lambda o: PutDirectory(o.hq, "ldif", "hq", {}),
-        "directory 'hq' is of the kind scim and stays so; add another directory",
+        "directory 'hq' is of the kind ldap and stays so; add another directory",
     ),
     "directory without a name": invalid(
         lambda o: PutDirectory(DirectoryId(o.new), "scim", " ", {}), "a directory needs a name"
     ),
     "directory with the name of another": invalid(
-        lambda o: PutDirectory(DirectoryId(o.new), "scim", "HQ", {}),
+        lambda o: PutDirectory(DirectoryId(o.new), "ldap", "HQ", {}),
         "a directory named 'HQ' exists; choose another name",
     ),
     "directory with a wrong interval": invalid(
@@ -582,9 +582,9 @@ def test_a_role_given_by_an_accepted_invitation_or_by_default_is_in_use(office: 
     assert world.refuse(RemoveRole(GUEST)).code == "in_use"
     world.do(RemoveMember(MemberId(office.new)))
 
-    world.do(PutDirectory(office.hq, "scim", "hq", {}, default_role=GUEST))
+    world.do(PutDirectory(office.hq, "ldap", "hq", {}, default_role=GUEST))
     assert world.refuse(RemoveRole(GUEST)).code == "in_use"
-    world.do(PutDirectory(office.hq, "scim", "hq", {}))
+    world.do(PutDirectory(office.hq, "ldap", "hq", {}))
     world.do(RemoveRole(GUEST))
 
 
@@ -609,7 +609,7 @@ def test_a_role_that_can_be_granted_elsewhere_now_is_followed(office: Office) ->
 def test_a_default_role_that_becomes_an_administrators_is_nobodys_default(office: Office) -> None:
     world = office.world
     world.do(guest("tasks.view", kinds=("organisation",), rank=3))
-    world.do(PutDirectory(office.hq, "scim", "hq", {}, default_role=GUEST))
+    world.do(PutDirectory(office.hq, "ldap", "hq", {}, default_role=GUEST))
     world.push(office.hq, put_user("bob"))
     bob = world.member_of(office.hq, "bob")
     assert world.roles(bob) == ["guest"]
@@ -909,7 +909,7 @@ def test_a_default_role_reaches_those_whom_no_rule_matches(office: Office) -> No
     world.push(office.hq, put_user("bob"), put_group("x"))
     world.events()
 
-    world.do(PutDirectory(office.hq, "scim", "hq", {}, default_role=WORKER))
+    world.do(PutDirectory(office.hq, "ldap", "hq", {}, default_role=WORKER))
 
     assert world.roles(world.member_of(office.hq, "bob")) == ["Operator"]
     assert world.roles(office.ann) == ["Member"]
