@@ -39,8 +39,8 @@ class Work:
     `entitled` those for whom an invitation has reserved a seat, and `heads` those with whom the giving of seats goes
     on. `is_queueing`: people were queued. `is_outgrown`: scopes were added that the model's access was not compiled
     with. `seat_event` and `admin_event` are the last events that took a seat and that made somebody an Admin of the
-    organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users` have
-    a new version already.
+    organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users`
+    have a new version already.
     """
 
     writer: Writer
