@@ -301,7 +301,8 @@ def refuse(
         if refusal.subject:
             targets.insert(0, Target("member", refusal.subject))
         is_seat = refusal.code is RefusalCode.SEAT_LIMIT_REACHED
-        names = tuple(sorted({type(change).__name__ for change in command.changes}))
+        # An exchange's changes went with its transaction.
+        names = tuple(sorted({type(change).__name__ for change in command.changes})) or (command.kind,)
         event_id: EventId = ledger.record(
             "seat.denied" if is_seat else "command.refused",
             targets,
