@@ -3,18 +3,23 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+import orjson
 from sqlalchemy import (
     ColumnElement,
     Integer,
     Text,
     bindparam,
+    case,
+    cast,
     delete,
     exists,
     func,
     insert,
+    not_,
     or_,
     select,
     tuple_,
+    union,
     update,
 )
 
@@ -22,10 +27,21 @@ from directory.facts import name_key
 from directory.ids import DirectoryId, ExternalId, GroupId, MemberId, UserId
 from provisioning.state import StoredGroup, StoredUser
 from storage.bulk import BulkInsert, BulkUpdate
+from storage.resource_keys import ENTRY_KEY_COLUMNS, USER_KEY_COLUMNS, entry_rows, user_keys
 from storage.sets import in_set, join_pairs, pair_set
-from storage.tables import directory, directory_group, directory_user, membership, subgroup
-from storage.types import Id, Moment, read_document, read_moment, read_optional_moment
+from storage.tables import (
+    directory,
+    directory_group,
+    directory_user,
+    membership,
+    scim_entry,
+    scim_user,
+    subgroup,
+)
+from storage.types import Id, Moment, document_text, read_document, read_moment, read_optional_moment
 from storage.view import ORGANISATION, Row, View, is_own
+
+_Said = tuple[StoredUser, Mapping[str, object]]
 
 _DIRECTORY = bindparam("in_directory", type_=Id)
 _GROUP = bindparam("of_group", type_=Id)
@@ -35,6 +51,13 @@ _USERS = directory_user.c
 _GROUPS = directory_group.c
 _IS_LIVE_USER = _USERS.deleted_at.is_(None)
 _IS_LIVE_GROUP = _GROUPS.deleted_at.is_(None)
+
+# What a SCIM client pushed has one id. Of anything else no document is looked up.
+_IS_PUSHED_USER = _USERS.external_id == cast(_USERS.id, Text)
+_IS_PUSHED_GROUP = _GROUPS.external_id == cast(_GROUPS.id, Text)
+_RESOURCE = case(
+    (_IS_PUSHED_USER, select(scim_user.c.resource).where(scim_user.c.id == _USERS.id).scalar_subquery())
+)
 
 # The fields of StoredUser and StoredGroup, in their order.
 _USER_COLUMNS = (
@@ -57,6 +80,8 @@ _USER_COLUMNS = (
     _USERS.created_at,
     _USERS.updated_at,
     _USERS.deleted_at,
+    _USERS.client_id,
+    _RESOURCE,
 )
 _GROUP_COLUMNS = (
     _GROUPS.id,
@@ -69,6 +94,7 @@ _GROUP_COLUMNS = (
     _GROUPS.created_at,
     _GROUPS.updated_at,
     _GROUPS.deleted_at,
+    _GROUPS.client_id,
 )
 
 _USER_IS_OWN = is_own(_USERS.organisation_id)
@@ -167,6 +193,7 @@ _USER_FACTS = (
     "created_at",
     "updated_at",
     "deleted_at",
+    "client_id",
 )
 _GROUP_FACTS = (
     "external_id",
@@ -178,11 +205,48 @@ _GROUP_FACTS = (
     "created_at",
     "updated_at",
     "deleted_at",
+    "client_id",
 )
 _INSERT_USERS = BulkInsert(directory_user, "id", *_USER_FACTS, "organisation_id", "directory_id")
 _UPDATE_USERS = BulkUpdate(directory_user, "id", *_USER_FACTS)
 _INSERT_GROUPS = BulkInsert(directory_group, "id", *_GROUP_FACTS, "organisation_id", "directory_id")
 _UPDATE_GROUPS = BulkUpdate(directory_group, "id", *_GROUP_FACTS)
+_INSERT_RESOURCES = BulkInsert(
+    scim_user, "id", "resource", *USER_KEY_COLUMNS, "organisation_id", "directory_id"
+)
+_UPDATE_RESOURCES = BulkUpdate(scim_user, "id", "resource", *USER_KEY_COLUMNS)
+_INSERT_ENTRIES = BulkInsert(
+    scim_entry, "user_id", "directory_id", "attribute", "position", "is_primary", *ENTRY_KEY_COLUMNS
+)
+_DELETE_RESOURCES = delete(scim_user).where(
+    in_set(scim_user.c.id, "user_ids"), is_own(scim_user.c.organisation_id)
+)
+# Before the rows of the users go, which say whose the entries are.
+_DELETE_ENTRIES = delete(scim_entry).where(
+    in_set(scim_entry.c.user_id, "user_ids"),
+    exists().where(scim_user.c.id == scim_entry.c.user_id, is_own(scim_user.c.organisation_id)),
+)
+_STEP_USERS = (
+    update(directory_user)
+    .values(version=_USERS.version + 1)
+    .where(
+        _USERS.id.in_(
+            union(
+                select(_USERS.id).where(in_set(_USERS.id, "user_ids")),
+                select(_USERS.id).where(in_set(_USERS.member_id, "member_ids")),
+            )
+        ),
+        _USER_IS_OWN,
+        _IS_LIVE_USER,
+        _IS_PUSHED_USER,
+        not_(in_set(_USERS.id, "left_out")),
+    )
+)
+_STEP_GROUPS = (
+    update(directory_group)
+    .values(version=_GROUPS.version + 1)
+    .where(in_set(_GROUPS.id, "group_ids"), _GROUP_IS_OWN, _IS_LIVE_GROUP, _IS_PUSHED_GROUP)
+)
 
 
 def _group_is_own(group_id: ColumnElement[str]) -> ColumnElement[bool]:
@@ -258,6 +322,8 @@ def _read_user(row: Row) -> StoredUser:
         created_at=read_moment(row[16]),
         updated_at=read_moment(row[17]),
         deleted_at=read_optional_moment(row[18]),
+        client_id=row[19],
+        resource=None if row[20] is None else orjson.loads(row[20]),
     )
 
 
@@ -273,6 +339,7 @@ def _read_group(row: Row) -> StoredGroup:
         created_at=read_moment(row[7]),
         updated_at=read_moment(row[8]),
         deleted_at=read_optional_moment(row[9]),
+        client_id=row[10],
     )
 
 
@@ -297,6 +364,7 @@ def _user_facts(user: StoredUser) -> Row:
         user.created_at,
         user.updated_at,
         user.deleted_at,
+        user.client_id,
     )
 
 
@@ -311,7 +379,12 @@ def _group_facts(group: StoredGroup) -> Row:
         group.created_at,
         group.updated_at,
         group.deleted_at,
+        group.client_id,
     )
+
+
+def _resource_row(user: StoredUser, resource: Mapping[str, object]) -> Row:
+    return (user.user_id, document_text(resource), *user_keys(resource))
 
 
 class FactsReader(View):
@@ -384,10 +457,51 @@ class FactsWriter(FactsReader):
             self._connection,
             ((user.user_id, *_user_facts(user), organisation_id, user.directory_id) for user in users),
         )
+        said = [
+            (user, user.resource) for user in users if user.resource is not None and user.deleted_at is None
+        ]
+        if said:
+            self._insert_resources(said)
+            self._insert_entries(said)
 
     def update_users(self, users: Sequence[StoredUser]) -> None:
         rows = ((user.user_id, *_user_facts(user)) for user in users)
         _UPDATE_USERS(self._connection, self._organisation_id, rows)
+        pushed = [user for user in users if user.resource is not None or str(user.external_id) == user.user_id]
+        if pushed:
+            self._put_resources(pushed)
+
+    def _put_resources(self, users: Sequence[StoredUser]) -> None:
+        said: list[_Said] = []
+        silent: list[UserId] = []
+        for user in users:
+            if user.resource is None or user.deleted_at is not None:
+                silent.append(user.user_id)
+            else:
+                said.append((user, user.resource))
+        self._run(_DELETE_ENTRIES, user_ids=[user.user_id for user in users])
+        if said:
+            updates = [_resource_row(user, resource) for user, resource in said]
+            if _UPDATE_RESOURCES(self._connection, self._organisation_id, updates) < len(updates):
+                self._run(_DELETE_RESOURCES, user_ids=[user.user_id for user, _ in said])
+                self._insert_resources(said)
+            self._insert_entries(said)
+        if silent:
+            self._run(_DELETE_RESOURCES, user_ids=silent)
+
+    def _insert_resources(self, said: Sequence[_Said]) -> None:
+        organisation_id = self._organisation_id
+        _INSERT_RESOURCES(
+            self._connection,
+            ((*_resource_row(user, resource), organisation_id, user.directory_id) for user, resource in said),
+        )
+
+    def _insert_entries(self, said: Sequence[_Said]) -> None:
+        rows = [
+            (user.user_id, user.directory_id, *row) for user, resource in said for row in entry_rows(resource)
+        ]
+        if rows:
+            _INSERT_ENTRIES(self._connection, rows)
 
     def set_absent_runs(self, directory_id: DirectoryId, values: Mapping[ExternalId, int]) -> None:
         by_runs: dict[int, list[ExternalId]] = {}
@@ -422,3 +536,16 @@ class FactsWriter(FactsReader):
 
     def delete_subgroups(self, pairs: Sequence[tuple[GroupId, GroupId]]) -> None:
         self._run(_DELETE_SUBGROUPS, pairs=join_pairs(pairs))
+
+    def step_versions(
+        self,
+        *,
+        users: Collection[UserId],
+        members: Collection[MemberId],
+        groups: Collection[GroupId],
+        leaving_out: Collection[UserId] = (),
+    ) -> None:
+        if users or members:
+            self._run(_STEP_USERS, user_ids=users, member_ids=members, left_out=leaving_out)
+        if groups:
+            self._run(_STEP_GROUPS, group_ids=groups)

@@ -1,5 +1,6 @@
 """Makes the rows that the conformance tests are about. Ids are fresh, so organisations never meet by accident."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -110,6 +111,12 @@ class Tenant:
     def group(self, name: str = "Admins", **values: object) -> StoredGroup:
         return group(self.directory_id, name, **values)
 
+    def pushed(self, document: Mapping[str, object], **values: object) -> StoredUser:
+        return pushed_user(self.directory_id, document, **values)
+
+    def pushed_group(self, name: str = "Admins", **values: object) -> StoredGroup:
+        return pushed_group(self.directory_id, name, **values)
+
     def add_users(self, *users: StoredUser) -> None:
         """Store users and the members they are linked to."""
         with self.unit_of_work.write() as writer:
@@ -151,12 +158,12 @@ class Tenant:
             writer.update_members(updates, at)
 
 
-def make_tenant(database: Database, name: str = "", **values: object) -> Tenant:
+def make_tenant(database: Database, name: str = "", *, kind: str = "ldif", **values: object) -> Tenant:
     state = organisation(name, **values)
     SQLServiceStore(database).create_organisation(state, NOW)
     tenant = Tenant(database, state, DirectoryId(new_id()))
     with tenant.unit_of_work.write() as writer:
-        writer.put_directory(directory(tenant.organisation_id, tenant.directory_id), NOW)
+        writer.put_directory(directory(tenant.organisation_id, tenant.directory_id, kind=kind), NOW)
     return tenant
 
 
@@ -203,6 +210,32 @@ def user(directory_id: DirectoryId, name: str = "ada", **values: object) -> Stor
         **values,
     }
     return StoredUser(**row)  # type: ignore[arg-type]  # the dataclass's own fields
+
+
+def pushed_user(directory_id: DirectoryId, document: Mapping[str, object], **values: object) -> StoredUser:
+    """A user of a SCIM directory, as a client's document says it."""
+    user_id = new_id()
+    name = document["userName"]
+    row: dict[str, object] = {
+        "user_id": user_id,
+        "external_id": user_id,
+        "display_name": document.get("displayName", ""),
+        "mails": tuple(entry["value"] for entry in document.get("emails", ()) if "value" in entry),  # type: ignore[attr-defined]  # a list of objects
+        "active": document.get("active", True),
+        "client_id": document.get("externalId", ""),
+        "resource": document,
+        "fingerprint": b"",
+        "dn": "",
+        **values,
+    }
+    return user(directory_id, str(name), **row)
+
+
+def pushed_group(directory_id: DirectoryId, name: str = "Admins", **values: object) -> StoredGroup:
+    """A group of a SCIM directory."""
+    group_id = new_id()
+    row = {"group_id": group_id, "external_id": group_id, "fingerprint": b"", "dn": "", **values}
+    return group(directory_id, name, **row)
 
 
 def group(directory_id: DirectoryId, name: str = "Admins", **values: object) -> StoredGroup:

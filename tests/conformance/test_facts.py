@@ -3,9 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
 
 from directory.ids import DirectoryId, ExternalId, GroupId, MemberId
+from directory.schema import ENTERPRISE
+from provisioning.state import StoredUser
 from storage.errors import ConflictError
+from storage.tables import scim_entry, scim_user
 from tests.conformance.builders import MINUTE, NOW, Tenant, directory, group, new_id, user
 
 LARGE = "Ω" * 100_000
@@ -332,3 +336,138 @@ def test_facts_of_another_organisation_are_out_of_reach(tenant: Tenant, other: T
     with tenant.unit_of_work.read() as reader:
         assert reader.group_sizes() == {}
         assert reader.model_inputs().nesting == ()
+
+
+DOCUMENT = {
+    "userName": "ada@example.org",
+    "externalId": "A-1",
+    "active": True,
+    "name": {"givenName": "Ada", "familyName": "Lovelace"},
+    "emails": [{"value": "ada@example.org", "type": "work", "primary": True}, {"value": "Ada@Home.example"}],
+    ENTERPRISE: {"department": "R&D", "manager": {"value": "M-1", "$ref": None}},
+}
+
+
+def rows_of(tenant: Tenant, *users: StoredUser) -> tuple[int, int]:
+    """Documents and entries stored for users."""
+    ids = [one.user_id for one in users]
+    with tenant.database.read() as connection:
+        documents = connection.execute(select(func.count()).where(scim_user.c.id.in_(ids))).scalar_one()
+        entries = connection.execute(select(func.count()).where(scim_entry.c.user_id.in_(ids))).scalar_one()
+    return documents, entries
+
+
+def stored(tenant: Tenant, *users: StoredUser) -> list[StoredUser]:
+    with tenant.unit_of_work.read() as reader:
+        found = reader.users_by_external_id(tenant.directory_id, [one.external_id for one in users])
+    return [found[one.external_id] for one in users]
+
+
+def test_what_a_client_said_comes_back_as_sent(tenant: Tenant) -> None:
+    ada = tenant.pushed(DOCUMENT)
+    bare = tenant.pushed({"userName": "Ω 🦉", "emails": [], "roles": None, "title": "", "active": False})
+    admins = tenant.pushed_group(client_id="G-1")
+
+    tenant.add_users(ada, bare)
+    tenant.add_groups(admins)
+
+    assert stored(tenant, ada, bare) == [ada, bare]
+    assert rows_of(tenant, ada, bare) == (2, 2)
+    with tenant.unit_of_work.read() as reader:
+        assert reader.groups_by_id([admins.group_id]) == {admins.group_id: admins}
+        assert reader.users_of_members([ada.member_id]) == [ada]
+
+
+def test_a_document_is_rewritten_with_its_entries(tenant: Tenant) -> None:
+    ada, bob = tenant.pushed(DOCUMENT), tenant.pushed({**DOCUMENT, "userName": "bob"})
+    tenant.add_users(ada, bob)
+    changed = replace(
+        ada,
+        client_id="A-2",
+        resource={"userName": "ada", "roles": [{"value": "x"}, {"value": "y"}, {"primary": "True"}]},
+    )
+
+    with tenant.unit_of_work.write() as writer:
+        writer.update_users([changed])
+
+    assert stored(tenant, ada, bob) == [changed, bob]
+    assert rows_of(tenant, ada) == (1, 3)
+    assert rows_of(tenant, bob) == (1, 2)
+
+
+def test_a_deleted_user_keeps_its_ids_and_loses_its_document(tenant: Tenant) -> None:
+    ada, bob = tenant.pushed(DOCUMENT), tenant.pushed({**DOCUMENT, "userName": "bob"})
+    tenant.add_users(ada, bob)
+    gone = replace(ada, deleted_at=NOW, version=2)
+
+    with tenant.unit_of_work.write() as writer:
+        writer.update_users([gone, bob])
+
+    assert stored(tenant, ada, bob) == [replace(gone, resource=None), bob]
+    assert rows_of(tenant, ada) == (0, 0)
+    assert rows_of(tenant, bob) == (1, 2)
+
+
+def test_a_tombstone_that_is_stored_has_no_document(tenant: Tenant) -> None:
+    gone = tenant.pushed(DOCUMENT, deleted_at=NOW)
+
+    tenant.add_users(gone)
+
+    assert stored(tenant, gone) == [replace(gone, resource=None)]
+    assert rows_of(tenant, gone) == (0, 0)
+
+
+def test_a_document_that_was_lost_can_be_put_again(tenant: Tenant) -> None:
+    ada, bob = tenant.pushed(DOCUMENT), tenant.pushed({**DOCUMENT, "userName": "bob"})
+    tenant.add_users(ada, bob)
+
+    with tenant.unit_of_work.write() as writer:
+        writer.update_users([replace(ada, resource=None)])
+        writer.update_users([ada, bob])
+
+    assert stored(tenant, ada, bob) == [ada, bob]
+    assert rows_of(tenant, ada, bob) == (2, 4)
+
+
+def test_documents_of_another_organisation_are_out_of_reach(tenant: Tenant, other: Tenant) -> None:
+    ada = tenant.pushed(DOCUMENT)
+    tenant.add_users(ada)
+
+    with other.unit_of_work.write() as writer:
+        writer.update_users([replace(ada, deleted_at=NOW)])
+        writer.step_versions(users=[ada.user_id], members=[ada.member_id], groups=[])
+
+    assert stored(tenant, ada) == [ada]
+    assert rows_of(tenant, ada) == (1, 2)
+
+
+def test_versions_step_once_and_only_of_what_clients_pushed(tenant: Tenant) -> None:
+    ada, bob, eve = (tenant.pushed({"userName": name}) for name in ("ada", "bob", "eve"))
+    gone = tenant.pushed({"userName": "gone"}, deleted_at=NOW, resource=None)
+    pulled = tenant.user("pulled", member_id=ada.member_id)
+    told, silent, ended = (
+        tenant.pushed_group("a"),
+        tenant.pushed_group("b"),
+        tenant.pushed_group("c", deleted_at=NOW),
+    )
+    far = tenant.group("far")
+    tenant.add_users(ada, bob, eve, gone, pulled)
+    tenant.add_groups(told, silent, ended, far)
+
+    with tenant.unit_of_work.write() as writer:
+        writer.step_versions(users=[], members=[], groups=[])
+        writer.step_versions(
+            users=[ada.user_id, gone.user_id, pulled.user_id],
+            members=[ada.member_id, bob.member_id, eve.member_id],
+            groups=[told.group_id, ended.group_id, far.group_id],
+            leaving_out=[eve.user_id],
+        )
+
+    users = stored(tenant, ada, bob, eve, gone, pulled)
+    assert users == [replace(ada, version=2), replace(bob, version=2), eve, gone, pulled]
+    with tenant.unit_of_work.read() as reader:
+        groups = reader.groups_by_id([told.group_id, silent.group_id, ended.group_id, far.group_id])
+    assert {
+        one.version for one in (groups[silent.group_id], groups[ended.group_id], groups[far.group_id])
+    } == {1}
+    assert groups[told.group_id] == replace(told, version=2)
