@@ -243,5 +243,12 @@ class PushStore(Protocol):
     def delete_requests(self, before: datetime, limit: int) -> int:
         """Delete the oldest, at most `limit` of them; how many."""
 
-    def tokens_ending(self, before: datetime, limit: int) -> list[StoredToken]:
-        """Live tokens that end before the moment, the next to end first."""
+    def tokens_ending(self, now: datetime, days: int, limit: int) -> list[StoredToken]:
+        """Live tokens that end within so many days and whose end has not been noted as that near; the next first."""
+
+
+class RequestSink(Protocol):
+    """Where an answered request goes to be logged."""
+
+    def put(self, request: LoggedRequest) -> None:
+        """Take it over without waiting. A full queue drops it, and counts that."""

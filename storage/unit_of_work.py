@@ -15,7 +15,9 @@ from storage.log import LogReader, LogWriter
 from storage.members import MembersReader, MembersWriter
 from storage.organisation import OrganisationWriter
 from storage.overrides import OverridesReader, OverridesWriter
+from storage.push_guard import PushGuardReader, PushGuardWriter
 from storage.runs import RunsReader, RunsWriter
+from storage.tokens import TokensReader, TokensWriter
 from storage.versions import VersionsWriter
 
 _ANALYSE = text(
@@ -25,7 +27,15 @@ _OPTIMISE = text("PRAGMA optimize")
 
 
 class StoreReader(
-    MembersReader, FactsReader, AccessReader, ConfigurationReader, OverridesReader, LogReader, RunsReader
+    MembersReader,
+    FactsReader,
+    AccessReader,
+    ConfigurationReader,
+    OverridesReader,
+    PushGuardReader,
+    LogReader,
+    RunsReader,
+    TokensReader,
 ):
     """Everything of one organisation, to be read."""
 
@@ -38,9 +48,11 @@ class StoreWriter(
     AccessWriter,
     ConfigurationWriter,
     OverridesWriter,
+    PushGuardWriter,
     LogWriter,
     RunsWriter,
     VersionsWriter,
+    TokensWriter,
 ):
     """Everything of one organisation, to be changed."""
 
