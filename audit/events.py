@@ -272,6 +272,8 @@ _READING = (
     "bytes",
 )
 
+_TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
+
 _SPECS = (
     _action("user.created", "{actor} added {subject} to the directory", *_USER),
     _action("user.updated", "{actor} changed {subject} in the directory[ ({attributes})]", *_USER),
@@ -435,6 +437,24 @@ _SPECS = (
         "directory.updated", "{actor} changed {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
     ),
     _action(
+        "token.created",
+        "{actor} created the token {name}[ for {object}][, good until {expires_at}]",
+        *_TOKEN,
+        required=("name", "prefix"),
+    ),
+    _action(
+        "token.revoked",
+        "{actor} revoked the token {name}[ of {object}][ from {expires_at} on]",
+        *_TOKEN,
+        required=("name", "prefix"),
+    ),
+    _action(
+        "token.expiring",
+        "{actor} noted that the token {name}[ of {object}] ends within {days} days[, at {expires_at}]",
+        *_TOKEN,
+        required=("name", "prefix", "days"),
+    ),
+    _action(
         "environment.loaded",
         "{actor} loaded the environment {environment}[, catalogue {catalogue}]",
         "environment",
@@ -469,6 +489,20 @@ _SPECS = (
     ),
     _action(
         "log.read", "{actor} read the log[, {rows} events][, filter {filter}]", *_READING, needs_target=False
+    ),
+    _action(
+        "scim_log.read",
+        "{actor} read the request log[ of {subject}][, {rows} requests][, filter {filter}]",
+        *_READING,
+        "request",
+    ),
+    _action(
+        "scim_log.replayed",
+        "{actor} had the logged request {request} of {subject} done again",
+        "request",
+        "method",
+        "path",
+        required=("request",),
     ),
     _action(
         "export.created",

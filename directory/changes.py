@@ -6,7 +6,7 @@ changes name them by ours.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from directory.facts import GroupFacts, UserFacts
@@ -308,6 +308,34 @@ class PutDirectory:
     priority: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class PutToken:
+    """A new bearer token of a SCIM directory, until `expires_at` or for good. Only its digest is ever said."""
+
+    token_id: str
+    directory_id: DirectoryId
+    name: str
+    prefix: str
+    sha256: bytes = field(repr=False)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeToken:
+    """The token opens nothing any more: from now on, or from `ends_at` where that is sooner than its own end."""
+
+    token_id: str
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTokenEnding:
+    """The token ends within so many days; said once for each number of days."""
+
+    token_id: str
+    days: int
+
+
 AdministratorChange = (
     PutRule
     | RemoveRule
@@ -329,6 +357,9 @@ AdministratorChange = (
     | SetSettings
     | AddDomain
     | PutDirectory
+    | PutToken
+    | RevokeToken
+    | NoteTokenEnding
 )
 
 Change = DirectoryChange | AdministratorChange

@@ -21,14 +21,17 @@ from directory.changes import (
     Invite,
     LiftBlock,
     NameMatch,
+    NoteTokenEnding,
     PutDirectory,
     PutRole,
     PutRule,
     PutScope,
+    PutToken,
     RemoveMember,
     RemoveRole,
     RemoveRule,
     RemoveScope,
+    RevokeToken,
     SetBlock,
     SetOverride,
     SetPlan,
@@ -56,7 +59,8 @@ from provisioning.state import (
     StoredInvitation,
     StoredOverride,
 )
-from provisioning.work import Work, follow_model
+from provisioning.tokens import note_token_ending, put_token, revoke_token
+from provisioning.work import PUSHED, Work, follow_model
 
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 DIRECTORY_KINDS = ("scim", "ldap", "ldif")
@@ -69,9 +73,20 @@ _ID_FIELDS: Mapping[str, str] = MappingProxyType(
         "member_id": "member",
         "invitation_id": "invitation",
         "directory_id": "directory",
+        "token_id": "token",
     }
 )
 _FROM_ONE = frozenset({"interval_seconds", "absence_grace_runs"})
+PUSH_SETTINGS: Mapping[str, tuple[str | bool, ...]] = MappingProxyType(
+    {
+        "profile": ("generic", "entra", "okta", "strict"),
+        "relink": ("external_id", "never"),
+        "paused": (False, True),
+        "hold": (False, True),
+        "refuse_foreign_domains": (False, True),
+    }
+)
+"""Settings of a SCIM directory, each with the values that it may have."""
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
@@ -837,6 +852,8 @@ def _check_directory(
         if value is not None and not (type(value) is int and value >= (name in _FROM_ONE)):
             lowest = int(name in _FROM_ONE)
             raise _invalid(f"setting '{name}' of a directory is a whole number from {lowest}, not '{value}'")
+    if change.kind == PUSHED:
+        _check_push_settings(change)
     if change.default_role:
         faults = check_default_role(
             change.default_role, catalogue=work.model.catalogue, roles=work.model.roles
@@ -844,6 +861,14 @@ def _check_directory(
         if faults:
             raise _invalid("; ".join(str(fault) for fault in faults))
         _check_may_assign(work, change.default_role)
+
+
+def _check_push_settings(change: PutDirectory) -> None:
+    for name, values in PUSH_SETTINGS.items():
+        value = change.settings.get(name)
+        if value is not None and not any(value == known and type(value) is type(known) for known in values):
+            listed = ", ".join(str(known).lower() for known in values)
+            raise _invalid(f"setting '{name}' of a directory is one of {listed}, not '{value}'")
 
 
 def _settings_fields(
@@ -873,4 +898,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     SetSettings: _set_settings,
     AddDomain: _add_domain,
     PutDirectory: _put_directory,
+    PutToken: put_token,
+    RevokeToken: revoke_token,
+    NoteTokenEnding: note_token_ending,
 }

@@ -17,17 +17,20 @@ from directory.changes import (
     GroupMatch,
     Invite,
     LiftBlock,
+    NoteTokenEnding,
     PutDirectory,
     PutGroup,
     PutRole,
     PutRule,
     PutScope,
+    PutToken,
     RemoveMember,
     RemoveMembers,
     RemoveRole,
     RemoveRule,
     RemoveScope,
     RemoveSubgroups,
+    RevokeToken,
     SetBlock,
     SetOverride,
     SetPlan,
@@ -49,7 +52,14 @@ from tests.builders import (
 )
 from tests.sync.builders import group, person
 
-OF_THE_SERVICE = {"organisation.created", "environment.loaded", "log.read", "export.created"}
+OF_THE_SERVICE = {
+    "organisation.created",
+    "environment.loaded",
+    "log.read",
+    "scim_log.read",
+    "scim_log.replayed",
+    "export.created",
+}
 """Written above the write path; the journeys of the command line wait for them."""
 
 
@@ -57,6 +67,7 @@ def test_every_action_is_written(new_world: MakeWorld) -> None:
     world = new_world(plan="Standard", policy="waitlist")
     hq = by_a_directory(world)
     by_administrators(world, hq)
+    by_tokens(world)
     by_runs(world)
     ownerless = new_world(catalogue="minikai", plan=None, with_owner=False)
     by_a_last_admin(ownerless)
@@ -125,6 +136,14 @@ def by_administrators(world: World, hq: DirectoryId) -> None:
     world.do(SetPlan("Enterprise", 1))
     world.refuse(Invite(InvitationId(world.new_id()), "x@y.org", MEMBER, world.root, tomorrow))
     world.do(TransferOwner(ann))
+
+
+def by_tokens(world: World) -> None:
+    directory_id, token_id = world.put_directory("push", kind="scim"), world.new_id()
+    ends_at = world.clock() + timedelta(days=1)
+    world.do(PutToken(token_id, directory_id, "entra", f"usher_{token_id[4:8]}", bytes(32), ends_at))
+    world.do(NoteTokenEnding(token_id, 1))
+    world.do(RevokeToken(token_id))
 
 
 def by_runs(world: World) -> None:
