@@ -29,6 +29,7 @@ from directory.ids import (
 from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
+from provisioning.push_guard import PushWindow
 from provisioning.resources import ResourceReader, StoredToken
 from provisioning.state import (
     Claim,
@@ -44,6 +45,7 @@ from provisioning.state import (
     PendingMember,
     PersonalData,
     RunRecord,
+    StagedChange,
     StoredBlock,
     StoredDirectory,
     StoredEnvironment,
@@ -179,6 +181,15 @@ class Reader(Protocol):
     def held_members(self) -> list[MemberId]:
         """Members whose change waits for another Admin."""
 
+    def push_window(self, directory_id: DirectoryId) -> PushWindow | None:
+        """The last window in which the directory took something away, over or not."""
+
+    def sizes_of_groups(self, group_ids: Collection[GroupId]) -> dict[GroupId, int]:
+        """Direct members of each of the groups that has any."""
+
+    def staged_changes(self, directory_id: DirectoryId | None = None) -> list[StagedChange]:
+        """What waits for an administrator, and what one has rejected; the oldest first."""
+
     def override(self, override_id: OverrideId) -> StoredOverride | None: ...
 
     def override_of(self, member_id: MemberId) -> StoredOverride | None: ...
@@ -299,6 +310,17 @@ class Writer(Reader, Protocol):
         """Member, display name, mail, reference of the clear names."""
 
     def set_invited(self, member_id: MemberId, grants: tuple[tuple[RoleId, ScopeId], ...]) -> None: ...
+
+    def save_push_window(self, window: PushWindow) -> None:
+        """In place of the directory's last one."""
+
+    def stage_pending(self, directory_id: DirectoryId, at: datetime) -> int:
+        """Stage the changes of everybody in the queue, to be worked out; how many. Who is staged stays so."""
+
+    def put_staged(self, changes: Sequence[StagedChange]) -> None:
+        """At least one. A member has one staged change at a time."""
+
+    def end_staged(self, member_ids: Collection[MemberId]) -> None: ...
 
     def open_intervals(self, intervals: Sequence[OpenInterval], at: datetime) -> None: ...
 

@@ -156,6 +156,20 @@ class OpenGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class StagedChange:
+    """What a directory took from a member and the guard holds back, until it is allowed or rejected.
+
+    `event_id` None: the member may lose something, which is still to be worked out.
+    """
+
+    member_id: MemberId
+    directory_id: DirectoryId
+    event_id: EventId | None
+    staged_at: datetime
+    is_rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MemberRecord:
     """A member as stored: the facts that decide the access, and the access that is held now.
 
@@ -176,6 +190,7 @@ class MemberRecord:
     deactivated_at: datetime | None
     has_users: bool
     held: tuple[OpenGrant, ...]
+    staged: StagedChange | None = None
 
     @property
     def member_id(self) -> MemberId:

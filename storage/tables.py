@@ -570,13 +570,14 @@ push_window = Table(
 )
 
 # Members for whom the directory's word is stored and its effect waits until an administrator allows or rejects it.
+# Without an event it is still to be worked out whether they lose anything.
 staged_change = Table(
     "staged_change",
     metadata,
     Column("member_id", Id, primary_key=True),
     _organisation_id(),
     Column("directory_id", Id, nullable=False),
-    Column("event_id", Id, nullable=False),
+    Column("event_id", Id),
     Column("staged_at", Moment, nullable=False),
     Column("is_rejected", Boolean, nullable=False),
     Index("ix_staged_change_organisation_id", "organisation_id", "directory_id"),

@@ -187,7 +187,7 @@ def _create_guard() -> None:
         sa.Column("member_id", Id(), nullable=False),
         sa.Column("organisation_id", Id(), nullable=False),
         sa.Column("directory_id", Id(), nullable=False),
-        sa.Column("event_id", Id(), nullable=False),
+        sa.Column("event_id", Id()),
         sa.Column("staged_at", Moment(), nullable=False),
         sa.Column("is_rejected", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
