@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Text,
     bindparam,
+    cast,
     func,
     literal_column,
     not_,
@@ -27,6 +28,7 @@ from provisioning.state import MemberRecord, MemberUpdate, NewMember, OpenGrant,
 from storage.access import read_grant
 from storage.bulk import BulkInsert, BulkUpdate
 from storage.organisation import OrganisationReader
+from storage.push_guard import read_staged
 from storage.sets import in_set
 from storage.tables import (
     access_interval,
@@ -36,6 +38,7 @@ from storage.tables import (
     member,
     membership,
     override,
+    staged_change,
 )
 from storage.types import (
     Document,
@@ -86,9 +89,15 @@ _SELECT_MEMBERS = (
         override.c.id,
         override.c.grants,
         override.c.ends_at,
+        staged_change.c.member_id,
+        staged_change.c.directory_id,
+        staged_change.c.event_id,
+        staged_change.c.staged_at,
+        staged_change.c.is_rejected,
     )
     .outerjoin(block, block.c.member_id == _MEMBERS.id)
     .outerjoin(override, (override.c.member_id == _MEMBERS.id) & override.c.ended_at.is_(None))
+    .outerjoin(staged_change, staged_change.c.member_id == _MEMBERS.id)
     .where(in_set(_MEMBERS.id, "member_ids"), _MEMBER_IS_OWN)
 )
 _SELECT_USERS = select(_USERS.id, _USERS.member_id, _USERS.directory_id, _USERS.active).where(
@@ -102,6 +111,7 @@ _SELECT_USERS_WITH_ATTRIBUTES = _SELECT_USERS.add_columns(
     _USERS.given_name,
     _USERS.family_name,
     _USERS.mails,
+    _USERS.client_id,
 )
 _SELECT_GROUPS = (
     select(membership.c.user_id, membership.c.group_id)
@@ -135,16 +145,36 @@ _SELECT_MEMBERS_BY_TEXT = union(
     ),
 )
 _SELECT_MEMBER_BY_ID = select(_MEMBERS.id).where(_MEMBER_IS_OWN, _MEMBERS.id == _MEMBER, _IS_LIVE_MEMBER)
-_SELECT_MEMBERS_BY_EXTERNAL_ID = (
+# What a SCIM client pushed has one id, which is ours; its client knows it by another.
+_IS_PULLED = _USERS.external_id != cast(_USERS.id, Text)
+_SELECT_MEMBERS_BY_EXTERNAL_ID = union(
     select(_USERS.external_id, _USERS.member_id)
     .join(member, _MEMBERS.id == _USERS.member_id)
     .where(
         _USERS.directory_id.in_(_OWN_DIRECTORIES),
         in_set(_USERS.external_id, "external_ids", item=Text),
         _USER_IS_OWN,
+        _IS_PULLED,
         _IS_LIVE_USER,
         _IS_LIVE_MEMBER,
-    )
+    ),
+    select(_USERS.client_id, _USERS.member_id)
+    .join(member, _MEMBERS.id == _USERS.member_id)
+    .where(
+        _USERS.directory_id.in_(_OWN_DIRECTORIES),
+        in_set(_USERS.client_id, "external_ids", item=Text),
+        _USERS.client_id != _NO_TEXT,
+        _USER_IS_OWN,
+        _IS_LIVE_USER,
+        _IS_LIVE_MEMBER,
+    ),
+)
+_SELECT_MEMBERS_OF_DELETED = select(_USERS.client_id, _USERS.member_id).where(
+    _USERS.directory_id == bindparam("in_directory", type_=Id),
+    in_set(_USERS.client_id, "client_ids", item=Text),
+    _USERS.client_id != _NO_TEXT,
+    _USER_IS_OWN,
+    _USERS.deleted_at.is_not(None),
 )
 _SELECT_MEMBERS_BY_MAIL = union(
     select(_USERS.mail_key, _USERS.member_id)
@@ -228,8 +258,13 @@ def _filter_attributes(row: Row) -> Mapping[str, tuple[str, ...]]:
     for path, value in zip(_COLUMN_PATHS, row[5:10], strict=True):
         if value:
             attributes[path] = (value,)
+    if row[5] == row[0]:
+        attributes.pop("externalId")
+        if row[11]:
+            attributes["externalId"] = (row[11],)
     mails = read_document(row[10])
-    if mails:
+    # A SCIM client's addresses stand in line with their types; the primary one need not be the first.
+    if mails and "emails.value" not in attributes:
         attributes["emails.value"] = tuple(mails)
     return attributes
 
@@ -279,6 +314,7 @@ class MembersReader(OrganisationReader):
                 read_optional_moment(row[11]),
                 bool(linked),
                 tuple(held.get(member_id, ())),
+                None if row[17] is None else read_staged(row[17:]),
             )
         return records
 
@@ -327,6 +363,11 @@ class MembersReader(OrganisationReader):
 
     def members_by_external_id(self, external_ids: Collection[ExternalId]) -> dict[ExternalId, set[MemberId]]:
         return self._member_sets(_SELECT_MEMBERS_BY_EXTERNAL_ID, external_ids=external_ids)
+
+    def members_of_deleted(
+        self, directory_id: DirectoryId, client_ids: Collection[str]
+    ) -> dict[str, set[MemberId]]:
+        return self._member_sets(_SELECT_MEMBERS_OF_DELETED, in_directory=directory_id, client_ids=client_ids)
 
     def members_by_mail(self, mail_keys: Collection[str]) -> dict[str, set[MemberId]]:
         return self._member_sets(_SELECT_MEMBERS_BY_MAIL, mail_keys=mail_keys)
