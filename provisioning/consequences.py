@@ -216,8 +216,7 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
     """
 
     def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
-        records = work.writer.member_records(ids, with_attributes=work.model.looks_at_attributes)
-        return look_at(records.values(), work.model, work.now)
+        return look_at(_records(work, ids), work.model, work.now)
 
     seating = Seating(
         state=work.state,
@@ -235,6 +234,7 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
     if settlement.kept is not None:
         _hold(work, settlement.kept)
     _settle(work, settlement, seating)
+    work.fresh.clear()
     if settlement.has_more:
         _queue_head(work)
     made_admin, work.admin_event = work.admin_event, None
@@ -243,6 +243,15 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
         for member_id in held:
             work.touch(member_id, made_admin, "last_admin")
         work_out(work, held)
+
+
+def _records(work: Work, ids: Collection[MemberId]) -> Iterable[MemberRecord]:
+    """The members as stored. Of those who have just come all is known, unless a rule looks at attributes."""
+    if work.model.looks_at_attributes:
+        return work.writer.member_records(ids).values()
+    fresh = [work.fresh[member_id] for member_id in ids if member_id in work.fresh]
+    others = [member_id for member_id in ids if member_id not in work.fresh] if fresh else ids
+    return [*fresh, *work.writer.member_records(others, with_attributes=False).values()]
 
 
 def _queue_head(work: Work) -> None:

@@ -5,6 +5,7 @@ Facts are always stored as said. Nothing here decides about roles or seats; it n
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import assert_never
 
 from audit.events import FieldChange, Reason, Target
@@ -23,10 +24,20 @@ from directory.changes import (
 )
 from directory.facts import Activity, GroupFacts, UserFacts, find_fault, name_key
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
+from mappings.access import LinkedUser, MemberFacts
 from provisioning.errors import Refusal, RefusalCode
-from provisioning.state import NewMember, PersonalData, StoredDirectory, StoredGroup, StoredUser
+from provisioning.state import (
+    MemberRecord,
+    NewMember,
+    PersonalData,
+    Seat,
+    StoredDirectory,
+    StoredGroup,
+    StoredUser,
+)
 from provisioning.work import PUSHED, Work, follow_model, queue_groups
 
+_NO_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _PROFILE = ("user_name", "display_name", "given_name", "family_name", "mails", "dn", "client_id")
 
 
@@ -402,6 +413,8 @@ def _link_members(fold: _Fold) -> None:
             member_id = MemberId(work.mint.id())
             work.newcomers.add(member_id)
             new_members.append(NewMember(member_id, _name(user), _mail(user), user.pii_ref, is_active=False))
+            if user.deleted_at is None:
+                work.fresh[member_id] = _fresh_record(member_id, user)
             event_id = work.ledger.record(
                 "member.created",
                 (Target("member", member_id, pii=user.pii_ref), Target("user", user.user_id, role="object")),
@@ -417,6 +430,43 @@ def _link_members(fold: _Fold) -> None:
     if new_members:
         work.writer.insert_members(new_members, work.now)
     work.is_changed = True
+
+
+def _fresh_record(member_id: MemberId, user: StoredUser) -> MemberRecord:
+    """A member as it is stored when it has just been made: nothing is held, nobody has blocked it, no seat is taken."""
+    return MemberRecord(
+        facts=MemberFacts(
+            member_id, (LinkedUser(user.user_id, user.directory_id, user.active, (), _NO_ATTRIBUTES),)
+        ),
+        display_name=_name(user),
+        mail=_mail(user),
+        pii_ref=user.pii_ref,
+        is_active=False,
+        seat=Seat.NONE,
+        waiting_since=None,
+        waiting_priority=None,
+        waiting_rank=None,
+        is_held=False,
+        is_deleted=False,
+        deactivated_at=None,
+        has_users=True,
+        held=(),
+    )
+
+
+def _note_fresh_groups(fold: _Fold, added: Sequence[tuple[GroupId, UserId]]) -> None:
+    """Who has just come is in these groups and in no others."""
+    fresh = fold.work.fresh
+    groups: dict[MemberId, list[GroupId]] = {}
+    for group_id, user_id in added:
+        user = fold.new_users.get(fold.by_user_id[user_id])
+        if user is not None and user.member_id in fresh:
+            groups.setdefault(user.member_id, []).append(group_id)
+    for member_id, group_ids in groups.items():
+        record = fresh[member_id]
+        (linked,) = record.facts.users
+        linked = replace(linked, groups=tuple(sorted(group_ids)))
+        fresh[member_id] = replace(record, facts=replace(record.facts, users=(linked,)))
 
 
 def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
@@ -597,6 +647,7 @@ def _store_memberships(fold: _Fold) -> None:
         _record_edge(fold, pair, "group.member_removed")
     if added:
         work.writer.insert_memberships(added)
+        _note_fresh_groups(fold, added)
     if removed:
         work.writer.delete_memberships(removed)
     work.counters["memberships_added"] += len(added)

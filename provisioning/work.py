@@ -17,7 +17,7 @@ from provisioning.commands import Command
 from provisioning.ledger import Ledger
 from provisioning.models import OrganisationModel, compare_models, read_model
 from provisioning.ports import Mint, Writer
-from provisioning.state import OrganisationState, PersonalData, StoredDirectory
+from provisioning.state import MemberRecord, OrganisationState, PersonalData, StoredDirectory
 
 SEAT_KINDS = frozenset({"seat_policy", "plan_change"})
 """The kinds of cause for which seats are given from the waiting list."""
@@ -40,7 +40,8 @@ class Work:
     on. `is_queueing`: people were queued. `is_outgrown`: scopes were added that the model's access was not compiled
     with. `seat_event` and `admin_event` are the last events that took a seat and that made somebody an Admin of the
     organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users`
-    have a new version already.
+    have a new version already. `fresh` are members who have come in this transaction, as they are stored, but without
+    attributes.
     """
 
     writer: Writer
@@ -73,6 +74,7 @@ class Work:
     deactivated: list[MemberId] = field(default_factory=list)
     counters: Counter[str] = field(default_factory=Counter)
     personal_data: list[PersonalData] = field(default_factory=list)
+    fresh: dict[MemberId, MemberRecord] = field(default_factory=dict)
     known_directories: Sequence[StoredDirectory] | None = None
     shown_users: set[UserId] = field(default_factory=set)
     shown_members: set[MemberId] = field(default_factory=set)
