@@ -6,7 +6,7 @@ schema: an attribute is a path, its values are text.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -114,6 +114,7 @@ _TOKEN = re.compile(
 )
 _NAME = r"[A-Za-z$][A-Za-z0-9_$-]*"
 _PATH = re.compile(rf"(?:[uU][rR][nN]:[A-Za-z0-9._:%+~-]*:)?{_NAME}(?:\.{_NAME})?")
+_SUB_ATTRIBUTE = re.compile(rf"\.{_NAME}")
 # The bounds keep every number finite and every comparison cheap.
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -125,16 +126,21 @@ _BARE_SCHEMAS = (
 )
 
 
-def parse_filter(text: str, *, max_terms: int = 200) -> Filter:
+def parse_filter(
+    text: str, *, max_terms: int = 200, max_length: int = MAX_LENGTH, max_depth: int = MAX_DEPTH
+) -> Filter:
     """Parse a filter. Keywords in any case; `and` binds tighter than `or`, `not` needs parentheses.
 
+    `emails[type eq "work"].value sw "a"` is outside of the standard's grammar; it means the same as
+    `emails[type eq "work" and value sw "a"]`.
     Raises FilterSyntaxError with the position of the fault; also for more than `max_terms` comparisons,
-    `MAX_LENGTH` characters or `MAX_DEPTH` nested brackets, and for an order or a part asked of a boolean.
-    Source: RFC 7644 section 3.4.2.2, Figure 1
+    `max_length` characters or `max_depth` nested brackets, and for an order or a part asked of a boolean.
+    Source: RFC 7644 section 3.4.2.2, Figure 1; a value path with a sub-attribute is what Microsoft Entra sends for
+    a matching attribute of a multi-valued one ("Develop and plan provisioning for a SCIM endpoint").
     """
-    if len(text) > MAX_LENGTH:
-        raise FilterSyntaxError(f"the filter is longer than {MAX_LENGTH} characters", position=MAX_LENGTH)
-    return _Parser(text, max_terms).parse()
+    if len(text) > max_length:
+        raise FilterSyntaxError(f"the filter is longer than {max_length} characters", position=max_length)
+    return _Parser(text, max_terms, max_depth).parse()
 
 
 def render_filter(tree: Filter) -> str:
@@ -330,14 +336,15 @@ class _Token(NamedTuple):
 
 
 class _Parser:
-    """Recursive descent; the depth is bounded by `MAX_DEPTH`, chains of `and` and `or` are loops."""
+    """Recursive descent; its depth is bounded, chains of `and` and `or` are loops."""
 
-    __slots__ = ("_depth", "_left", "_max_terms", "_token", "_tokens")
+    __slots__ = ("_depth", "_left", "_max_depth", "_max_terms", "_token", "_tokens")
 
-    def __init__(self, text: str, max_terms: int) -> None:
-        self._tokens = iter(_tokens(text))
+    def __init__(self, text: str, max_terms: int, max_depth: int) -> None:
+        self._tokens = _tokens(text)
         self._token = next(self._tokens)
         self._max_terms = max_terms
+        self._max_depth = max_depth
         self._left = max_terms
         self._depth = 0
 
@@ -377,21 +384,36 @@ class _Parser:
         if self._token.text == "[":
             if inside_brackets:
                 raise self._fault("brackets inside brackets")
-            return ValuePath(token.text, self._enclosed("]", inside_brackets=True))
+            return self._value_path(token)
+        return self._expression(token.text, token.position)
+
+    def _value_path(self, token: _Token) -> Filter:
+        inner = self._enclosed("]", inside_brackets=True)
+        sub = self._token
+        if not (sub.kind == "word" and sub.text.startswith(".")):
+            return ValuePath(token.text, inner)
+        if not _SUB_ATTRIBUTE.fullmatch(sub.text):
+            raise self._fault(f"{_shown(sub.text)} is not a sub-attribute")
+        self._advance()
+        last = self._expression(sub.text[1:], sub.position)
+        terms = inner.terms if isinstance(inner, And) else (inner,)
+        return ValuePath(token.text, And((*terms, last)))
+
+    def _expression(self, path: str, position: int) -> Filter:
         if self._left == 0:
-            raise FilterSyntaxError(f"more than {self._max_terms} comparisons", position=token.position)
+            raise FilterSyntaxError(f"more than {self._max_terms} comparisons", position=position)
         self._left -= 1
         if self._take_word("pr"):
-            return Present(token.text)
+            return Present(path)
         operator = _OPERATORS.get(self._token.text.lower())
         if operator is None:
-            raise self._fault(f"expected an operator after {_shown(token.text)}")
+            raise self._fault(f"expected an operator after {_shown(path)}")
         self._advance()
-        return Comparison(token.text, operator, self._operand(operator))
+        return Comparison(path, operator, self._operand(operator))
 
     def _enclosed(self, closing: str, *, inside_brackets: bool) -> Filter:
-        if self._depth == MAX_DEPTH:
-            raise self._fault(f"more than {MAX_DEPTH} nested brackets")
+        if self._depth == self._max_depth:
+            raise self._fault(f"more than {self._max_depth} nested brackets")
         self._depth += 1
         self._advance()
         tree = self._alternatives(inside_brackets=inside_brackets)
@@ -449,9 +471,11 @@ class _Parser:
         return FilterSyntaxError(message, position=self._token.position)
 
 
-def _tokens(text: str) -> list[_Token]:
-    found = [(token.lastgroup or "end", token) for token in _TOKEN.finditer(text)]
-    return [_Token(kind, token[kind], token.start(kind)) for kind, token in found]
+def _tokens(text: str) -> Iterator[_Token]:
+    """Give the tokens as they are asked for: of a filter that is refused, the rest is not read."""
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup or "end"
+        yield _Token(kind, token[kind], token.start(kind))
 
 
 def _shown(text: str) -> str:

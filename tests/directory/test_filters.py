@@ -206,7 +206,11 @@ def test_parse_reads_every_kind_of_value(literal: str, value: str | float | bool
         ("a[b pr", 6, "expected ']'"),
         ("a[b[c pr]]", 3, "brackets inside brackets"),
         ("a[(b[c pr])]", 4, "brackets inside brackets"),
-        ('a[b eq "x"].c pr', 11, "expected the end"),
+        ('a[b eq "x"] c pr', 12, "expected the end"),
+        ('a[b eq "x"].c', 13, "expected an operator after 'c'"),
+        ('a[b eq "x"].c.d pr', 11, "'.c.d' is not a sub-attribute"),
+        ('a[b eq "x"]. pr', 11, "'.' is not a sub-attribute"),
+        (".b pr", 0, "'.b' is not an attribute path"),
         ("not a pr", 4, "'not' needs a filter in parentheses"),
         ("1a pr", 0, "'1a' is not an attribute path"),
         ("a.b.c pr", 0, "is not an attribute path"),
@@ -231,6 +235,42 @@ def test_too_many_comparisons_are_refused_where_they_begin() -> None:
         parse_filter("a pr and b pr or c pr", max_terms=2)
 
     assert caught.value.position == 17
+
+
+def test_a_sub_attribute_behind_brackets_is_one_more_term_of_the_same_element() -> None:
+    work, value = Comparison("type", Operator.EQ, "work"), Comparison("value", Operator.SW, "a")
+
+    assert parse_filter('emails[type eq "work"].value sw "a"') == ValuePath("emails", And((work, value)))
+    assert parse_filter('not (emails[type eq "work" and display pr].value sw "a") or title pr') == Or(
+        (Not(ValuePath("emails", And((work, Present("display"), value)))), TITLE)
+    )
+    assert parse_filter('emails[type eq "work" or display pr].value pr') == ValuePath(
+        "emails", And((Or((work, Present("display"))), Present("value")))
+    )
+
+
+def test_a_sub_attribute_behind_brackets_counts_as_a_comparison() -> None:
+    parse_filter("a[b pr].c pr", max_terms=2)
+
+    with pytest.raises(FilterSyntaxError, match="more than 1 comparisons at position 7"):
+        parse_filter("a[b pr].c pr", max_terms=1)
+
+
+def test_a_front_end_sets_its_own_limits() -> None:
+    with pytest.raises(FilterSyntaxError, match="longer than 8 characters at position 8"):
+        parse_filter("title  pr", max_length=8)
+    with pytest.raises(FilterSyntaxError, match="more than 2 nested brackets at position 2"):
+        parse_filter("(((a pr)))", max_depth=2)
+
+
+def test_ten_thousand_terms_are_refused_where_they_are_too_many() -> None:
+    text = " or ".join(["title pr"] * 10_000)
+
+    with pytest.raises(FilterSyntaxError, match="more than 100 comparisons") as caught:
+        parse_filter(text, max_terms=100, max_length=len(text))
+
+    assert caught.value.position == 100 * len("title pr or ")
+    assert isinstance(parse_filter(text, max_terms=10_000, max_length=len(text)), Or)
 
 
 def test_deep_brackets_are_refused() -> None:
