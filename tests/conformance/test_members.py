@@ -243,6 +243,60 @@ def test_members_are_found_by_external_id_of_any_directory(tenant: Tenant) -> No
         assert reader.members_by_external_id(wanted) == {ada.external_id: {ada.member_id, twin.member_id}}
 
 
+def test_members_are_found_by_what_a_pushing_client_calls_their_users(tenant: Tenant) -> None:
+    ada = tenant.user("ada", external_id=ExternalId("A-1"))
+    twin = tenant.pushed({"userName": "twin", "externalId": "A-1"})
+    silent = tenant.pushed({"userName": "silent"})
+    left, gone = (tenant.pushed({"userName": name, "externalId": "A-1"}) for name in ("left", "gone"))
+    tenant.add_users(ada, twin, silent, left, replace(gone, deleted_at=NOW))
+    tenant.update(member_update(left.member_id, Seat.NONE, is_deleted=True))
+
+    with tenant.unit_of_work.read() as reader:
+        wanted = [ExternalId("A-1"), ExternalId(""), silent.external_id, twin.external_id]
+        assert reader.members_by_external_id(wanted) == {"A-1": {ada.member_id, twin.member_id}}
+
+
+def test_members_are_found_by_what_a_client_called_their_deleted_users(tenant: Tenant, other: Tenant) -> None:
+    live = tenant.pushed({"userName": "live", "externalId": "A-1"})
+    gone, twin, silent = (
+        tenant.pushed({"userName": "gone", "externalId": client_id}, deleted_at=NOW)
+        for client_id in ("A-1", "A-1", "")
+    )
+    tenant.add_users(live, gone, twin, silent)
+    tenant.update(member_update(twin.member_id, Seat.NONE, is_deleted=True))
+
+    with tenant.unit_of_work.read() as reader:
+        found = reader.members_of_deleted(tenant.directory_id, ["A-1", "A-2", ""])
+        assert found == {"A-1": {gone.member_id, twin.member_id}}
+        assert reader.members_of_deleted(other.directory_id, ["A-1"]) == {}
+    with other.unit_of_work.read() as reader:
+        assert reader.members_of_deleted(tenant.directory_id, ["A-1"]) == {}
+
+
+def test_attributes_of_a_pushed_user_are_what_its_client_calls_them(tenant: Tenant) -> None:
+    attributes = {
+        "externalId": ("A-1",),
+        "emails.value": ("b@example.org", "a@example.org"),
+        "emails.type": ("home", "work"),
+    }
+    ada = tenant.pushed(
+        {"userName": "ada", "externalId": "A-1"},
+        mails=("a@example.org", "b@example.org"),
+        attributes=attributes,
+    )
+    silent = tenant.pushed({"userName": "silent"}, attributes={}, mails=("s@example.org",))
+    tenant.add_users(ada, silent)
+
+    with tenant.unit_of_work.read() as reader:
+        records = reader.member_records([ada.member_id, silent.member_id])
+
+    found = records[ada.member_id].facts.users[0].attributes
+    assert {name: found[name] for name in attributes} == attributes
+    found = records[silent.member_id].facts.users[0].attributes
+    assert "externalId" not in found
+    assert found["emails.value"] == ("s@example.org",)
+
+
 def test_members_are_found_by_mail_of_theirs_or_of_a_user(tenant: Tenant) -> None:
     ada = tenant.user("ada", mails=("new@example.org",))
     invited = member("guest")

@@ -48,7 +48,17 @@ from tests.conformance.builders import (
     run,
 )
 
-SMALL = {"environment", "organisation", "directory", "rule", "scope", "role", "domain", "block"}
+SMALL = {
+    "environment",
+    "organisation",
+    "directory",
+    "rule",
+    "scope",
+    "role",
+    "domain",
+    "block",
+    "staged_change",
+}
 """Tables of a few rows for each organisation; a scan of them is no fault."""
 
 Call = Callable[[Writer, Tenant], object]
