@@ -433,7 +433,7 @@ def _link_members(fold: _Fold) -> None:
 
 
 def _fresh_record(member_id: MemberId, user: StoredUser) -> MemberRecord:
-    """A member as it is stored when it has just been made: nothing is held, nobody has blocked it, no seat is taken."""
+    """A member as it is stored when it has just been made: nothing held, no seat, no block."""
     return MemberRecord(
         facts=MemberFacts(
             member_id, (LinkedUser(user.user_id, user.directory_id, user.active, (), _NO_ATTRIBUTES),)
@@ -590,6 +590,8 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
             queue_groups(work, [stored.group_id], event_id, work.command.kind)
         fold.is_nesting_moved |= any(stored.group_id in pair for pair in work.model.inputs.nesting)
         if fold.is_pushed:
+            parents = {pair[0] for pair in work.writer.nestings_of([stored.group_id])} - {stored.group_id}
+            work.writer.touch_groups(parents, work.now)
             work.writer.step_related_versions(users_of=[stored.group_id], groups_of=())
         work.writer.clear_group(stored.group_id)
     gone = replace(
@@ -701,7 +703,7 @@ def _store_nesting(fold: _Fold) -> None:
     work = fold.work
     if not fold.nesting:
         return
-    present = set(work.writer.model_inputs().nesting)
+    present = work.writer.nestings_of({group_id for group_id, _ in fold.nesting})
     added = [pair for pair, is_nested in fold.nesting.items() if is_nested and pair not in present]
     removed = [pair for pair, is_nested in fold.nesting.items() if not is_nested and pair in present]
     for (group_id, subgroup_id), action in [(pair, "group.subgroup_added") for pair in added] + [
@@ -713,7 +715,7 @@ def _store_nesting(fold: _Fold) -> None:
             (Target("group", group_id), Target("group", subgroup_id, role="object")),
             (FieldChange("subgroup", None if is_added else subgroup_id, subgroup_id if is_added else None),),
         )
-    fold.is_nesting_moved |= bool(added or removed)
+    fold.is_nesting_moved |= bool(added or removed) and not fold.is_pushed
     if added:
         work.writer.insert_subgroups(added)
     if removed:

@@ -134,8 +134,12 @@ _SELECT_GROUP_NODES = (
     .where(directory_group.c.organisation_id == ORGANISATION, directory_group.c.deleted_at.is_(None))
     .order_by(directory_group.c.id)
 )
-_SELECT_NESTING = select(subgroup.c.group_id, subgroup.c.subgroup_id).where(
-    subgroup.c.organisation_id == ORGANISATION
+# Groups that a SCIM client nests give nothing to each other's members: docs/decisions/0013-scim.md.
+_SELECT_NESTING = (
+    select(subgroup.c.group_id, subgroup.c.subgroup_id)
+    .join(directory_group, directory_group.c.id == subgroup.c.group_id)
+    .join(directory, directory.c.id == directory_group.c.directory_id)
+    .where(subgroup.c.organisation_id == ORGANISATION, directory.c.kind != "scim")
 )
 
 

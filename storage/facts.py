@@ -139,6 +139,10 @@ _SELECT_USERS_OF_GROUP = (
     .join(membership, membership.c.user_id == _USERS.id)
     .where(_USER_IS_OWN, membership.c.group_id == _GROUP)
 )
+_SELECT_NESTINGS_OF = select(subgroup.c.group_id, subgroup.c.subgroup_id).where(
+    subgroup.c.organisation_id == ORGANISATION,
+    or_(in_set(subgroup.c.group_id, "group_ids"), in_set(subgroup.c.subgroup_id, "group_ids")),
+)
 _NO_FINGERPRINT = b""
 _SELECT_USER_FINGERPRINTS = select(_USERS.external_id, _USERS.fingerprint).where(
     _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, _IS_LIVE_USER, _USERS.fingerprint != _NO_FINGERPRINT
@@ -422,6 +426,9 @@ class FactsReader(View):
     def groups_of_users(self, user_ids: Collection[UserId]) -> list[tuple[GroupId, UserId]]:
         return self._pair_rows(_SELECT_GROUPS_OF_USERS, user_ids=user_ids)
 
+    def nestings_of(self, group_ids: Collection[GroupId]) -> set[tuple[GroupId, GroupId]]:
+        return set(self._pair_rows(_SELECT_NESTINGS_OF, group_ids=group_ids))
+
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]:
         return dict(self._pair_rows(_SELECT_USERS_OF_GROUP, of_group=group_id))
 
@@ -467,7 +474,9 @@ class FactsWriter(FactsReader):
     def update_users(self, users: Sequence[StoredUser]) -> None:
         rows = ((user.user_id, *_user_facts(user)) for user in users)
         _UPDATE_USERS(self._connection, self._organisation_id, rows)
-        pushed = [user for user in users if user.resource is not None or str(user.external_id) == user.user_id]
+        pushed = [
+            user for user in users if user.resource is not None or str(user.external_id) == user.user_id
+        ]
         if pushed:
             self._put_resources(pushed)
 
