@@ -4,8 +4,10 @@ A profile is a setting of the directory and never guessed from a `User-Agent`. T
 where it would otherwise refuse, and notes what it let through for the request log.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Leniency(StrEnum):
@@ -15,6 +17,9 @@ class Leniency(StrEnum):
     CREATE_UNMATCHED_ENTRY = "create_unmatched_entry"
     IGNORE_UNKNOWN = "ignore_unknown"
     MANAGER_AS_TEXT = "manager_as_text"
+    ENTRY_SHAPE = "entry_shape"
+    SEVERAL_PRIMARIES = "several_primaries"
+    UNSAID_SCHEMAS = "unsaid_schemas"
     KEEP_UNSAID_MEMBERS = "keep_unsaid_members"
     RESTORE_INACTIVE = "restore_inactive"
     # Every profile reads these; they are noted all the same.
@@ -37,6 +42,64 @@ class Profile:
         return leniency in self.leniencies
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a leniency lets through, for an administrator to read, and who needs it."""
+
+    text: str
+    source: str
+
+
+_ENTRA = "Microsoft Entra, Develop and plan provisioning for a SCIM endpoint"
+_ENTRA_FLAG = "Microsoft Entra, Known issues with SCIM 2.0 protocol compliance"
+
+EXPLANATIONS: Mapping[Leniency, Explanation] = MappingProxyType(
+    {
+        Leniency.REMOVE_BY_VALUE: Explanation(
+            "A `remove` of a whole attribute that names values removed those values only.", _ENTRA_FLAG
+        ),
+        Leniency.CREATE_UNMATCHED_ENTRY: Explanation(
+            "A path whose filter matched no entry created the entry that it describes.", _ENTRA
+        ),
+        Leniency.IGNORE_UNKNOWN: Explanation(
+            "Attributes or schemas that this service does not know were left out.",
+            f"{_ENTRA}: schemas of its own in the `schemas` of a group",
+        ),
+        Leniency.MANAGER_AS_TEXT: Explanation(
+            "The manager was given as a text and taken as the manager's id.", _ENTRA
+        ),
+        Leniency.ENTRY_SHAPE: Explanation(
+            "A value stood in a list where none belongs, or without one, or as a text in place of an object.",
+            f"{_ENTRA}: a manager in a list",
+        ),
+        Leniency.SEVERAL_PRIMARIES: Explanation(
+            "Several entries of one attribute were primary; the first of them is.",
+            "RFC 7643 section 2.4, which allows one",
+        ),
+        Leniency.UNSAID_SCHEMAS: Explanation(
+            "The body did not name its schema in `schemas`.", "RFC 7643 section 3, which demands it"
+        ),
+        Leniency.KEEP_UNSAID_MEMBERS: Explanation(
+            "A PUT of a group without `members` kept the members.",
+            "a removal is said and never follows from leaving something out",
+        ),
+        Leniency.RESTORE_INACTIVE: Explanation(
+            "A new user with the userName and externalId of an inactive one brought that one back.",
+            "Okta, SCIM FAQs: users are deactivated, never deleted, and later created again",
+        ),
+        Leniency.OPERATION_CASE: Explanation("The `op` of an operation was not in lower case.", _ENTRA_FLAG),
+        Leniency.TEXT_BOOLEAN: Explanation('A boolean was given as the text "True" or "False".', _ENTRA_FLAG),
+        Leniency.DOTTED_KEYS: Explanation(
+            "A key of an object was a path: `name.givenName`, or an attribute with its URN.", _ENTRA_FLAG
+        ),
+        Leniency.NULL_IS_ABSENT: Explanation(
+            "A value of null was taken as a value that is not there.", "RFC 7643 section 2.5"
+        ),
+        Leniency.MANAGER_WITHOUT_REFERENCE: Explanation("The manager was given without a `$ref`.", _ENTRA),
+    }
+)
+"""One for each leniency; a test holds them together."""
+
 _EVERYWHERE = frozenset(
     {
         Leniency.OPERATION_CASE,
@@ -48,13 +111,15 @@ _EVERYWHERE = frozenset(
 )
 _WIDEST = frozenset(Leniency)
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile("generic", _WIDEST),
-        Profile("entra", _WIDEST, unique_group_names=True),
-        Profile("okta", _WIDEST - {Leniency.CREATE_UNMATCHED_ENTRY}),
-        Profile("strict", _EVERYWHERE),
-    )
-}
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            Profile("generic", _WIDEST),
+            Profile("entra", _WIDEST, unique_group_names=True),
+            Profile("okta", _WIDEST - {Leniency.CREATE_UNMATCHED_ENTRY}),
+            Profile("strict", _EVERYWHERE),
+        )
+    }
+)
 """By the name that the directory's setting `profile` holds; `generic` where it holds none."""
