@@ -20,7 +20,8 @@ MAX_DEPTH = 32
 MAX_INTEGER = 2**53
 """The integers that every JSON reader agrees on. Source: RFC 8259 section 6."""
 
-_LONG_NUMBER = re.compile(rb"[0-9]{16}|[0-9][eE]")
+# Where a value may stand. One within a text only costs a second look.
+_LONG_NUMBER = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]{16}")
 _MARK = b"\xef\xbb\xbf"
 
 
