@@ -21,6 +21,12 @@ class UnfitValueError(ProvisioningError):
     code = "unfit_value"
 
 
+class UnfitFilterError(ProvisioningError):
+    """A filter or an order that parses and asks for what resources do not have or cannot be compared by."""
+
+    code = "unfit_filter"
+
+
 class RefusalCode(StrEnum):
     """Why a command was refused. Each edge has a table from these to its own answers."""
 
