@@ -274,6 +274,8 @@ def read_member_ids(value: object, reading: Reading, *, single_entry: bool = Fal
         member_id = entry.get("value") if type(entry) is dict else None
         if type(member_id) is not str or not member_id:
             member_id = _read_odd_member(entry, index, reading)
+        elif entry.get("$ref", "") is None:
+            reading.allow(Leniency.NULL_IS_ABSENT)
         found[member_id.lower()] = None
     return tuple(found)
 

@@ -35,6 +35,7 @@ from scim.values import (
     is_same_value,
     named,
     read_attribute,
+    read_boolean,
     read_entries,
     shown,
 )
@@ -159,7 +160,7 @@ def _expand(
         path = _find_path(key, schema, reading, is_key=True)
         if path is None:
             continue
-        if "." in key or ":" in key:
+        if path.sub is not None or path.filter is not None or path.path.urn:
             reading.allow(Leniency.DOTTED_KEYS)
         if item is None and is_group(schema) and path.path.attribute.name == "members":
             # As in a PUT: nobody leaves a group because of something that is not there.
@@ -478,7 +479,7 @@ def _create_entry(attribute: Attribute, path: PatchPath, new: Entry, reading: Re
     said = {name: value for name, value in new.items() if value is not None}
     if path.filter is None:
         return said or None
-    terms = _equal_terms(path.filter, attribute, reading)
+    terms = _equal_terms(path.filter, attribute)
     if terms is None or not reading.profile.allows(Leniency.CREATE_UNMATCHED_ENTRY):
         raise NoTargetError(f"{path.text} matches no entry")
     if not said:
@@ -490,12 +491,12 @@ def _create_entry(attribute: Attribute, path: PatchPath, new: Entry, reading: Re
     return created
 
 
-def _equal_terms(tree: Filter, attribute: Attribute, reading: Reading) -> Entry | None:
+def _equal_terms(tree: Filter, attribute: Attribute) -> Entry | None:
     """The sub-attributes that a conjunction of `eq` demands; None for any other filter."""
     if isinstance(tree, And):
         found: Entry = {}
         for term in tree.terms:
-            inner = _equal_terms(term, attribute, reading)
+            inner = _equal_terms(term, attribute)
             if inner is None:
                 return None
             found.update(inner)
@@ -503,7 +504,9 @@ def _equal_terms(tree: Filter, attribute: Attribute, reading: Reading) -> Entry 
     if not isinstance(tree, Comparison) or tree.operator is not Operator.EQ or tree.value is None:
         return None
     sub = attribute.sub_attribute(tree.path)
-    return {sub.name: read_attribute(sub, tree.value, reading)} if sub is not None else None
+    if sub is None:
+        return None
+    return {sub.name: read_boolean(tree.value) if sub.kind is Kind.BOOLEAN else tree.value}
 
 
 def patch_group(

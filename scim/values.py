@@ -259,7 +259,7 @@ def _read_simple(attribute: Attribute, value: object, reading: Reading, where: s
     if attribute.kind is Kind.BOOLEAN:
         if type(value) is bool:
             return value
-        read = _BOOLEANS.get(value.strip().lower()) if type(value) is str else None
+        read = read_boolean(value)
         if read is None:
             raise InvalidValueError(f"{where}{attribute.name} must be true or false, not {named(value)}")
         reading.allow(Leniency.TEXT_BOOLEAN)
@@ -284,9 +284,11 @@ def say(container: Entry, name: str, value: object, where: str = "") -> None:
         say(old, key, item, f"{where}{name}.")
 
 
-def read_boolean_text(text: str) -> bool | None:
-    """The boolean that a text names in any case; None when it names none."""
-    return _BOOLEANS.get(text.strip().lower())
+def read_boolean(value: object) -> bool | None:
+    """A boolean, or the one that a text names in any case; None for anything else."""
+    if type(value) is str:
+        return _BOOLEANS.get(value.lower())
+    return value if type(value) is bool else None
 
 
 def entry_key(attribute: Attribute, entry: Mapping[str, object]) -> EntryKey:
