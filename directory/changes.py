@@ -336,6 +336,22 @@ class NoteTokenEnding:
     days: int
 
 
+@dataclass(frozen=True, slots=True)
+class AllowStaged:
+    """What the guard of a pushing directory holds back has its effect: for these members, or for all who wait."""
+
+    directory_id: DirectoryId
+    members: tuple[MemberId, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectStaged:
+    """These members, or all who wait, keep what they hold until the directory says something new about them."""
+
+    directory_id: DirectoryId
+    members: tuple[MemberId, ...] | None = None
+
+
 AdministratorChange = (
     PutRule
     | RemoveRule
@@ -360,6 +376,8 @@ AdministratorChange = (
     | PutToken
     | RevokeToken
     | NoteTokenEnding
+    | AllowStaged
+    | RejectStaged
 )
 
 Change = DirectoryChange | AdministratorChange

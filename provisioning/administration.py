@@ -13,6 +13,7 @@ from directory.changes import (
     AcceptInvitation,
     AddDomain,
     AdministratorChange,
+    AllowStaged,
     AttributeMatch,
     EndInvitation,
     EndOverride,
@@ -27,6 +28,7 @@ from directory.changes import (
     PutRule,
     PutScope,
     PutToken,
+    RejectStaged,
     RemoveMember,
     RemoveRole,
     RemoveRule,
@@ -47,6 +49,7 @@ from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
 from provisioning.seats import free_seats, seat_limit
+from provisioning.staging import allow_staged, reject_staged
 from provisioning.state import (
     UNLIMITED,
     MemberRecord,
@@ -901,4 +904,6 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PutToken: put_token,
     RevokeToken: revoke_token,
     NoteTokenEnding: note_token_ending,
+    AllowStaged: allow_staged,
+    RejectStaged: reject_staged,
 }

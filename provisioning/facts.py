@@ -26,6 +26,7 @@ from directory.facts import Activity, GroupFacts, UserFacts, find_fault, name_ke
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from mappings.access import LinkedUser, MemberFacts
 from provisioning.errors import Refusal, RefusalCode
+from provisioning.staging import Removals, watch_removals
 from provisioning.state import (
     MemberRecord,
     NewMember,
@@ -62,6 +63,8 @@ class _Fold:
     renamed_users: set[UserId] = field(default_factory=set)
     cleared: dict[UserId, ExternalId] = field(default_factory=dict)
     by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
+    was_active: dict[ExternalId, bool] = field(default_factory=dict)
+    removals: Removals = field(default_factory=Removals)
 
     @property
     def is_pushed(self) -> bool:
@@ -96,6 +99,9 @@ def fold_directory_changes(
     _store_memberships(fold)
     if fold.renamed_users and fold.is_pushed:
         work.writer.step_related_versions(users_of=(), groups_of=fold.renamed_users)
+    if fold.is_pushed:
+        _note_moved_users(fold)
+        watch_removals(work, directory, fold.removals)
 
 
 def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
@@ -227,6 +233,7 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
         resource=said.resource,
     )
     work.stepped_users.add(user.user_id)
+    fold.was_active[said.external_id] = False
     work.personal_data.append(_personal_data(user))
     event_id = work.ledger.record(
         "user.created",
@@ -242,6 +249,7 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
 def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason: str = "") -> None:
     """Note a stored user's new state with one event for what moved; a new fingerprint alone is no event."""
     work = fold.work
+    fold.was_active.setdefault(stored.external_id, stored.active)
     changes: list[FieldChange] = []
     if any(getattr(stored, name) != getattr(put, name) for name in _PROFILE):
         put = replace(put, pii_ref=work.mint.id())
@@ -593,7 +601,7 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
             parents = {pair[0] for pair in work.writer.nestings_of([stored.group_id])} - {stored.group_id}
             work.writer.touch_groups(parents, work.now)
             work.writer.step_related_versions(users_of=[stored.group_id], groups_of=())
-        work.writer.clear_group(stored.group_id)
+        fold.removals.emptied[stored.group_id] = work.writer.clear_group(stored.group_id)
     gone = replace(
         stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now
     )
@@ -656,7 +664,34 @@ def _store_memberships(fold: _Fold) -> None:
     work.counters["memberships_removed"] += len(removed)
     if added or removed:
         _show_memberships(fold, [*added, *removed])
+        _note_moved_memberships(fold, added, removed)
         work.is_changed = True
+
+
+def _note_moved_users(fold: _Fold) -> None:
+    """What the guard counts: who was active before this command and is not now, and the reverse."""
+    removals = fold.removals
+    for external_id, was_active in fold.was_active.items():
+        user = fold.users[external_id]
+        removals.activated += user.active and not was_active
+        if was_active and not user.active:
+            removals.users.add(user.member_id)
+        if user.deleted_at is not None or (was_active and not user.active):
+            removals.deprived.add(user.member_id)
+
+
+def _note_moved_memberships(
+    fold: _Fold, added: Sequence[tuple[GroupId, UserId]], removed: Sequence[tuple[GroupId, UserId]]
+) -> None:
+    """What the guard counts: memberships that end one by one. With a user who is deleted they go as a whole."""
+    removals = fold.removals
+    removals.joined.update(group_id for group_id, _ in added)
+    removals.left.update(group_id for group_id, _ in removed)
+    for group_id, user_id in removed:
+        if user_id not in fold.cleared:
+            member_id = fold.users[fold.by_user_id[user_id]].member_id
+            removals.memberships.setdefault(group_id, set()).add(member_id)
+            removals.deprived.add(member_id)
 
 
 def _show_memberships(fold: _Fold, pairs: Sequence[tuple[GroupId, UserId]]) -> None:
