@@ -11,7 +11,7 @@ from typing import TypeAlias
 from directory.schema import MEMBER, ResourceSchema
 from scim.errors import BadRequestError
 
-Selection: TypeAlias = "dict[str, Selection | None]"
+Selection: TypeAlias = dict[str, "Selection | None"]
 """Keys of a document with what of their value is meant; None for all of it."""
 
 _ALWAYS = ("schemas", "id")
