@@ -248,7 +248,10 @@ class PushStore(Protocol):
 
 
 class RequestSink(Protocol):
-    """Where an answered request goes to be logged."""
+    """Where an answered request goes to be logged. Neither call waits, or touches the database itself."""
 
     def put(self, request: LoggedRequest) -> None:
-        """Take it over without waiting. A full queue drops it, and counts that."""
+        """Take a request over. A full queue drops it, and counts that."""
+
+    def note_use(self, token: StoredToken, at: datetime, address: str) -> None:
+        """Note that the token let somebody in. Written at most once a minute for each token."""

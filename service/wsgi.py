@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from flask import Flask
 
-from service.app import create_app
+from service.app import create_app, make_request_log
 from service.logs import set_up_logs
 from service.metrics import Metrics
 from service.opening import open_for_service
@@ -26,10 +26,13 @@ def build_app() -> Flask:
     wiring = open_for_service(settings, stack)
     metrics = Metrics()
     scheduler = Scheduler(wiring, metrics)
+    requests = make_request_log(wiring, metrics)
+    stack.callback(requests.stop)
     stack.callback(scheduler.stop)
     scheduler.start()
+    requests.start()
     atexit.register(stack.close)
-    return create_app(wiring, metrics=metrics, is_scheduler_alive=scheduler.health)
+    return create_app(wiring, metrics=metrics, requests=requests, is_scheduler_alive=scheduler.health)
 
 
 def __getattr__(name: str) -> Flask:
