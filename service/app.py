@@ -14,8 +14,10 @@ from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import Forbidden, HTTPException
 
+from scim.endpoints import PREFIX, render_failure
 from service.metrics import Metrics, OrganisationFigures
 from service.request_log import RequestLog
+from service.scim_edge import scim_blueprint
 from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.migrate import check_version
@@ -47,6 +49,8 @@ def create_app(
     counted.registry.register(OrganisationFigures(wiring))
     _add_errors(app)
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
+
+    app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -135,6 +139,8 @@ def _add_errors(app: Flask) -> None:
 
 
 def _error(status: int, name: str, message: str) -> Response:
+    if request.path.startswith(f"{PREFIX}/"):
+        return render_failure(status, message)
     code = name.lower().replace(" ", "_")
     return jsonify(
         error={
