@@ -18,6 +18,7 @@ from storage.request_log import (
     read_request,
     select_requests,
 )
+from storage.resources import SQLResourceReader
 from storage.tables import token
 from storage.tokens import SELECT_TOKENS, read_token
 from storage.types import Id, Moment, is_id
@@ -58,7 +59,7 @@ class _PushView:
         return read_token(rows[0]) if rows else None
 
     def resources(self, organisation_id: OrganisationId, directory_id: DirectoryId) -> ResourceReader:
-        raise NotImplementedError
+        return SQLResourceReader(self._database, self._connection, organisation_id, directory_id)
 
 
 class SQLPushStore:
