@@ -11,6 +11,7 @@ from provisioning.models import read_model
 from provisioning.ports import Reader
 from provisioning.state import StoredDirectory
 from service.cli.frame import UsherGroup, current, organisation_option
+from service.cli.staged import allow, reject, staged
 from service.directories import LDIFDirectory, ldif_settings
 from service.names import find_directory, find_role
 from sync.dialects import DIALECTS
@@ -21,6 +22,11 @@ _GUARD_DEFAULTS = GuardLimits()
 @click.group(cls=UsherGroup)
 def directory() -> None:
     """Sources of people and groups."""
+
+
+directory.add_command(staged)
+directory.add_command(allow)
+directory.add_command(reject)
 
 
 @directory.command("add-ldif")
