@@ -161,7 +161,9 @@ def _count_written(recorder: Recorder, pushed: Pushed, size: int, outsider: str)
             row[0]
             for row in connection.execute("SELECT user_id FROM membership WHERE group_id = ?", (group_id,))
         ]
-        edges = "SELECT count(*) FROM audit_event WHERE action LIKE 'membership.%'"
+        edges = (
+            "SELECT count(*) FROM audit_event WHERE action IN ('group.member_added', 'group.member_removed')"
+        )
         events = connection.execute(edges).fetchone()[0]
     recorder.ask("PUT", f"/Groups/{group_id}", body=group_body(f"group of {size}", [*members, outsider]))
     with _reading(pushed) as connection:

@@ -24,7 +24,9 @@ from directory.changes import (
 from directory.facts import GroupFacts
 from directory.ids import DirectoryId, ExternalId, GroupId, RoleId, RuleId, ScopeId
 from directory.schema import CORE_GROUP, CORE_USER, ENTERPRISE
+from scim.bodies import read_user
 from scim.facts import user_facts
+from scim.profiles import PROFILES
 from web.tokens import make_token
 
 DATABASE = "usher.db"
@@ -130,10 +132,10 @@ def _fill(place: Place, folder: Path, *, users: int, groups: Sequence[int]) -> P
     pushed = Pushed(folder, directory_id, token.text)
     pushed.users = [mint.id() for _ in range(users)]
     pushed.groups = {size: mint.id() for size in groups}
-    said: list[Change] = [
-        PutUser(user_facts(user_id, user_body(marker(number)), True))
-        for number, user_id in enumerate(pushed.users)
-    ]
+    said: list[Change] = []
+    for number, user_id in enumerate(pushed.users):
+        user = read_user(user_body(marker(number)), PROFILES["generic"], set())
+        said.append(PutUser(user_facts(user_id, user.resource, bool(user.active))))
     for batch in _batches(said):
         place.do(*batch, directory_id=directory_id)
     for size, group_id in pushed.groups.items():

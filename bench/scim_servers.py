@@ -54,6 +54,9 @@ def serve_usher(pushed: Pushed) -> Iterator[Server]:
         "USHER_DATABASE_URL": pushed.url,
         "USHER_SECRET_KEY": _KEY_RING,
         "USHER_LOG_FORMAT": "json",
+        # The limit is there to stop loops, and this is one.
+        "USHER_SCIM_RATE": "1000000",
+        "USHER_SCIM_BURST": "1000000",
     }
     with serve_wsgi("service.wsgi:app", environ, pushed.folder / "server.log") as server:
         yield server
