@@ -22,7 +22,7 @@ from scim.errors import (
     TooLargeError,
 )
 from scim.members import AddIds, ClearAll, MemberStep, RemoveIds, RemoveMatching, ReplaceIds
-from scim.paths import PatchPath, compile_entry_filter, parse_patch_path
+from scim.paths import PatchPath, compile_entry_filter, count_terms, parse_patch_path
 from scim.profiles import Leniency, Profile
 from scim.values import (
     MAX_ENTRIES,
@@ -43,6 +43,8 @@ from scim.values import (
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 MAX_OPERATIONS = 1_000
 """Of one request, each key of an operation without path counted."""
+MAX_TERMS = 2_000
+"""Comparisons in all paths of one request: each may be asked of every entry that a user has."""
 
 
 class Op(StrEnum):
@@ -98,6 +100,8 @@ def read_operations(
             raise _name_operation(error, index) from error
     if len(found) > MAX_OPERATIONS:
         raise _too_many()
+    if sum(count_terms(operation.path.filter) for operation in found if operation.path.filter) > MAX_TERMS:
+        raise TooLargeError(f"the paths of a PATCH hold at most {MAX_TERMS} comparisons; send it in parts")
     return tuple(found)
 
 
@@ -227,31 +231,23 @@ def _apply(
         extension = document.get(path.urn)
         container = dict(extension) if isinstance(extension, Mapping) else {}
     changed = _change(container.get(attribute.name), operation, reading)
-    if changed is None:
-        _check_removable(attribute, operation)
-        if attribute.name != "active":
-            container.pop(attribute.name, None)
-    else:
+    _check_required(attribute, changed, operation)
+    if changed is not None:
         container[attribute.name] = changed
+    elif attribute.name != "active":
+        container.pop(attribute.name, None)
     if path.urn and container:
         document[path.urn] = container
     elif path.urn:
         document.pop(path.urn, None)
-    elif attribute.name == "userName":
-        _check_user_name(document["userName"])
 
 
-def _check_removable(attribute: Attribute, operation: Operation) -> None:
+def _check_required(attribute: Attribute, changed: object, operation: Operation) -> None:
     """Source: RFC 7644 section 3.5.2.2: a required attribute must not be removed."""
-    if attribute.name == "userName":
+    if attribute.name == "userName" and not (isinstance(changed, str) and changed.strip()):
         raise InvalidValueError("userName is required and must not be empty")
     if attribute.name == "active" and operation.op is Op.REMOVE:
         raise InvalidValueError("active cannot be removed; replace it by false")
-
-
-def _check_user_name(value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidValueError("userName is required and must not be empty")
 
 
 def _check_unchanged(operation: Operation, whole: Mapping[str, object], reading: Reading) -> None:
@@ -429,6 +425,9 @@ def _change_chosen(
     attribute: Attribute, entries: list[Entry], operation: Operation, reading: Reading
 ) -> list[Entry]:
     path = operation.path
+    if path.sub is None and operation.value in (None, []):
+        reading.allow(Leniency.NULL_IS_ABSENT)
+        return entries if operation.op is Op.ADD else _remove_chosen(attribute, entries, operation)
     new = _read_part(attribute, operation, reading)
     if new is None:
         return entries
@@ -464,8 +463,6 @@ def _read_part(attribute: Attribute, operation: Operation, reading: Reading) -> 
         return {sub.name: read}
     if type(value) is list and len(value) == 1:
         value = value[0]
-    if value is None:
-        raise InvalidValueError(f"{operation.path.text} needs an object as its value")
     entry = Attribute(attribute.name, Kind.COMPLEX, sub_attributes=attribute.sub_attributes)
     read = read_attribute(entry, value, reading, keep_null=True)
     return read if isinstance(read, dict) else None
@@ -501,12 +498,14 @@ def _equal_terms(tree: Filter, attribute: Attribute) -> Entry | None:
                 return None
             found.update(inner)
         return found
-    if not isinstance(tree, Comparison) or tree.operator is not Operator.EQ or tree.value is None:
-        return None
-    sub = attribute.sub_attribute(tree.path)
-    if sub is None:
-        return None
-    return {sub.name: read_boolean(tree.value) if sub.kind is Kind.BOOLEAN else tree.value}
+    if (
+        isinstance(tree, Comparison)
+        and tree.operator is Operator.EQ
+        and tree.value is not None
+        and (sub := attribute.sub_attribute(tree.path)) is not None
+    ):
+        return {sub.name: read_boolean(tree.value) if sub.kind is Kind.BOOLEAN else tree.value}
+    return None
 
 
 def patch_group(

@@ -25,7 +25,7 @@ MAX_ENTRIES = 1_000
 """Entries of one multi-valued attribute. Members of a group are none of these and have no limit."""
 
 Entry = dict[str, object]
-EntryKey = tuple[tuple[str, object], ...]
+EntryKey = tuple[tuple[str, str], ...]
 
 _BOOLEANS: Mapping[str, bool] = MappingProxyType({"true": True, "false": False})
 _JSON_NAMES: Mapping[type, str] = MappingProxyType(
@@ -199,7 +199,7 @@ def _read_complex(
             reading.allow(Leniency.MANAGER_WITHOUT_REFERENCE)
     if type(value) is not dict:
         raise InvalidValueError(f"{name} must be an object, not {named(value)}")
-    dot = ":" if name.startswith("urn:") else "."
+    dot = ":" if attribute.name.startswith("urn:") else "."
     return _read_members(attribute, value, reading, name + dot, keep_null=keep_null)
 
 
@@ -309,10 +309,8 @@ def includes(attribute: Attribute, whole: Mapping[str, object], part: Mapping[st
     )
 
 
-def _value_key(attribute: Attribute, value: object) -> object:
-    if type(value) is str:
-        return comparison_key(value, is_case_exact=attribute.is_case_exact)
-    return value
+def _value_key(attribute: Attribute, value: object) -> str:
+    return comparison_key(str(value), is_case_exact=attribute.is_case_exact)
 
 
 def is_same_value(attribute: Attribute, shown_value: object, said: object, *, whole: bool = True) -> bool:
