@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, reject
+from hypothesis import given
 from hypothesis import strategies as st
 
 from directory.filters import parse_filter
@@ -580,11 +580,11 @@ class TestWholeRequests:
         wanted = operation(op, said[0], value=said[1])
         if said == ('emails[type eq "work"]', {"type": None}):
             # It takes away what the filter finds its entry by, and so says another thing the second time.
-            reject()
+            return
         try:
             once, _ = patch(wanted, profile=profile)
         except SCIMError:
-            reject()
+            return
         assert patch(wanted, profile=profile, current=once)[0] == once
         assert patch(wanted, wanted, profile=profile)[0] == once
 
