@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UnaryExpression,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -40,7 +41,7 @@ from storage.resource_columns import (
     TextOperand,
     VersionOperand,
 )
-from storage.resource_filters import find_path
+from storage.resource_plans import find_path
 from storage.types import Moment, read_moment
 
 _Expression = ColumnElement[Any]
@@ -85,21 +86,27 @@ class Order:
         terms.append(row_id.desc() if is_backward else row_id.asc())
         return statement.order_by(*terms)
 
-    def beyond(self, position: Position) -> ColumnElement[bool]:
-        """Say that a row lies behind the position, seen in its direction."""
-        is_backward = position.direction is Direction.BACKWARD
+    def place(self, position: Position) -> dict[str, object]:
+        """The values that `beyond` binds."""
+        if self.sorted is None or position.key is None:
+            return {"after_id": position.id}
+        return {"after_id": position.id, "after_key": self.sorted.read(position.key)}
+
+    def beyond(self, direction: Direction, *, has_key: bool) -> ColumnElement[bool]:
+        """Say that a row lies behind a position, seen in its direction. `has_key`: the row there has a value."""
+        is_backward = direction is Direction.BACKWARD
         row_id = self.columns.order_id
-        own_id = literal(position.id, Text)
+        own_id = bindparam("after_id", type_=Text)
         is_next = row_id < own_id if is_backward else row_id > own_id
         if self.sorted is None:
             return is_next
         key = self.sorted.expression
         # Without a value: last on the way up, first on the way down, whichever way a cursor leads.
         is_down = self.is_descending is not is_backward
-        if position.key is None:
+        if not has_key:
             ties = and_(key.is_(None), is_next)
             return or_(ties, key.is_not(None)) if is_down else ties
-        own_key = literal(self.sorted.read(position.key), self.sorted.type)
+        own_key = bindparam("after_key", type_=self.sorted.type)
         # The outer comparison is one that an index serves.
         if is_down:
             behind = and_(key <= own_key, or_(key < own_key, is_next))
@@ -111,11 +118,11 @@ class Order:
         return behind if is_down else or_(behind, key.is_(None))
 
 
-def make_order(sort: Path | None, columns: ResourceColumns, *, is_descending: bool) -> Order:
-    """Raises UnfitFilterError for an attribute that has no order."""
-    if sort is None:
+def make_order(sort: str, columns: ResourceColumns, *, is_descending: bool) -> Order:
+    """The order by an attribute, or by id alone. Raises UnfitFilterError for an attribute that has no order."""
+    if not sort:
         return Order(columns, None, is_descending, frozenset())
-    path = find_path(sort.text, columns)
+    path = find_path(sort, columns)
     if path.attribute.is_multi_valued:
         return Order(columns, _first_entry(path, columns), is_descending, frozenset())
     operand = columns.operands.get(path.text)

@@ -4,9 +4,8 @@ Implements `provisioning.resources.ResourceReader`. A resource is read by one st
 finds the ids of a page and reads their rows, and one that counts where the page does not tell the number itself.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import (
@@ -15,7 +14,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Table,
     Text,
     and_,
     bindparam,
@@ -46,19 +44,13 @@ from provisioning.resources import (
 )
 from provisioning.state import Seat
 from storage.engine import Database
-from storage.resource_columns import (
-    DIRECTORY,
-    GROUP_COLUMNS,
-    HAS_WAITING_CHANGE,
-    USER_COLUMNS,
-    ResourceColumns,
-)
-from storage.resource_filters import compile_condition
-from storage.resource_order import Order, make_order
+from storage.resource_columns import DIRECTORY, GROUP_COLUMNS, HAS_WAITING_CHANGE, USER_COLUMNS
+from storage.resource_lists import Listed, Shape
+from storage.resource_order import Order
+from storage.resource_plans import Plan, plan_filter
 from storage.sets import in_set
 from storage.tables import (
     access_interval,
-    directory,
     directory_group,
     directory_user,
     member,
@@ -174,8 +166,6 @@ def _read_group(row: Row) -> GroupResource:
     return GroupResource(row[0], row[1], row[2], row[3], read_moment(row[4]), read_moment(row[5]))
 
 
-# The directory is looked up once for a statement, not the organisation of each row.
-_DIRECTORY_IS_OWN = exists().where(directory.c.id == DIRECTORY, directory.c.organisation_id == ORGANISATION)
 _IS_LIVE_USER = _USERS.deleted_at.is_(None)
 _IS_LIVE_GROUP = _GROUPS.deleted_at.is_(None)
 _USER_OF_DIRECTORY = and_(_USERS.directory_id == DIRECTORY, is_own(_USERS.organisation_id))
@@ -304,27 +294,19 @@ def _is_own_id(text: str) -> bool:
     return is_id(text) and text == text.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed(Generic[_Resource]):
-    """A type of resource as lists read it. `select_rows` begins a statement about the rows of a page."""
-
-    columns: ResourceColumns
-    is_live: ColumnElement[bool]
-    select_rows: Callable[[FromClause, ResourceQuery], Select[*tuple[Any, ...]]]
-    read: Callable[[Row], _Resource]
-
-
-def _select_user_rows(rows: FromClause, query: ResourceQuery) -> Select[*tuple[Any, ...]]:
-    columns = _user_columns(with_groups=query.with_groups, with_grants=query.with_grants)
+def _select_user_rows(rows: FromClause, shape: Shape) -> Select[*tuple[Any, ...]]:
+    columns = _user_columns(with_groups=shape.with_groups, with_grants=shape.with_grants)
     return _select_users(rows, *columns)
 
 
-def _select_group_rows(rows: FromClause, _query: ResourceQuery) -> Select[*tuple[Any, ...]]:
+def _select_group_rows(rows: FromClause, _shape: Shape) -> Select[*tuple[Any, ...]]:
     return select(*_GROUP_COLUMNS).select_from(rows)
 
 
-_LISTED_USERS = _Listed(USER_COLUMNS, _IS_LIVE_USER, _select_user_rows, _read_user)
-_LISTED_GROUPS = _Listed(GROUP_COLUMNS, _IS_LIVE_GROUP, _select_group_rows, _read_group)
+_LISTED_USERS = Listed(USER_COLUMNS, _select_user_rows, _read_user)
+_LISTED_GROUPS = Listed(GROUP_COLUMNS, _select_group_rows, _read_group)
+# Statements of longer filters are made anew each time: nobody asks them often, and a client could make them up.
+_KEPT_VALUES = 8
 
 
 class SQLResourceReader(View):
@@ -438,85 +420,52 @@ class SQLResourceReader(View):
 
     # Lists
 
-    def _list(self, listed: _Listed[_Resource], query: ResourceQuery) -> Page[_Resource]:
+    def _list(self, listed: Listed[_Resource], query: ResourceQuery) -> Page[_Resource]:
         columns = listed.columns
-        order = make_order(query.sort, columns, is_descending=query.is_descending)
-        where = [_DIRECTORY_IS_OWN, listed.is_live]
-        tables: frozenset[Table] = frozenset()
-        directory_id: ColumnElement[str] = columns.table.c.directory_id
+        plan: Plan | None = None
+        values: dict[str, object] = {}
         if query.filter is not None:
-            compiled = compile_condition(query.filter, columns, self._grant_names)
-            where.append(compiled.condition)
-            tables = compiled.tables
-            if compiled.is_driven:
-                directory_id = checked(directory_id)
-        where.append(directory_id == DIRECTORY)
-        rows = self._page(listed, query, order, where, tables) if query.limit else []
+            plan, values = plan_filter(query.filter, columns, self._grant_names)
+        after = query.after
+        statements = listed.statements(
+            Shape(
+                plan,
+                query.sort.text if query.sort else "",
+                query.is_descending,
+                None if after is None else after.direction,
+                after is not None and after.key is not None,
+                query.with_groups,
+                query.with_grants,
+            ),
+            is_kept=len(values) <= _KEPT_VALUES,
+        )
+        order = statements.order
+        rows: list[Row] = []
+        if query.limit:
+            place = {} if after is None else order.place(after)
+            rows = self._found(
+                statements.page, row_limit=query.limit + 1, row_skip=query.skip, **values, **place
+            )
         shown = rows[: query.limit]
         has_more = len(rows) > len(shown)
-        if query.after is None and query.limit and not has_more and (shown or not query.skip):
+        if after is None and query.limit and not has_more and (shown or not query.skip):
             total = query.skip + len(shown)
         else:
-            total = self._count_listed(columns, where, tables)
-        is_backward = query.after is not None and query.after.direction is Direction.BACKWARD
+            total = int(self._found(statements.count, **values)[0][0])
+        is_backward = after is not None and after.direction is Direction.BACKWARD
         if is_backward:
             shown.reverse()
-        has_before = has_more if is_backward else query.after is not None or query.skip > 0
-        has_behind = has_more or is_backward
+        has_before = has_more if is_backward else after is not None or query.skip > 0
         return Page(
             [listed.read(row) for row in shown],
             total,
             _position(order, shown[0], Direction.BACKWARD) if shown and has_before else None,
-            _position(order, shown[-1], Direction.FORWARD) if shown and has_behind else None,
+            _position(order, shown[-1], Direction.FORWARD) if shown and (has_more or is_backward) else None,
         )
-
-    def _page(
-        self,
-        listed: _Listed[_Resource],
-        query: ResourceQuery,
-        order: Order,
-        where: Sequence[ColumnElement[bool]],
-        tables: frozenset[Table],
-    ) -> list[Row]:
-        """The rows of a page and one more. The last column is the key that they are sorted by.
-
-        Which rows they are is found first: what is read of each would be read of those that are passed over, too.
-        """
-        columns = listed.columns
-        direction = query.after.direction if query.after else Direction.FORWARD
-        key = (null() if order.sorted is None else order.sorted.expression).label("sort_key")
-        found: Select[*tuple[Any, ...]] = select(columns.id.label("id"), key).select_from(
-            _join(columns, tables | order.tables)
-        )
-        found = found.where(*where).limit(query.limit + 1)
-        if query.after is not None:
-            found = found.where(order.beyond(query.after))
-        if query.skip:
-            found = found.offset(query.skip)
-        page = order.arrange(found, key, columns.order_id, direction).subquery("page")
-        rows = listed.select_rows(page.join(columns.table, columns.id == page.c.id), query)
-        return self._found(
-            order.arrange(rows.add_columns(page.c.sort_key), page.c.sort_key, columns.order_id, direction)
-        )
-
-    def _count_listed(
-        self, columns: ResourceColumns, where: Sequence[ColumnElement[bool]], tables: frozenset[Table]
-    ) -> int:
-        statement = select(func.count()).select_from(_join(columns, tables)).where(*where)
-        return int(self._found(statement)[0][0])
 
     def _grant_names(self) -> Iterator[tuple[str, str, str]]:
         for role, scope_id, name in self._rows(_SELECT_GRANT_NAMES):
             yield role, scope_id, f"{role} @ {name}"
-
-
-def _join(columns: ResourceColumns, tables: frozenset[Table]) -> FromClause:
-    """The rows that a condition looks at."""
-    joined: FromClause = columns.table
-    for table, condition in columns.joins.items():
-        if table in tables:
-            joined = joined.join(table, condition)
-    return joined
 
 
 def _position(order: Order, row: Row, direction: Direction) -> Position:
