@@ -57,6 +57,7 @@ SMALL = {
     "role",
     "domain",
     "block",
+    "push_window",
     "staged_change",
 }
 """Tables of a few rows for each organisation; a scan of them is no fault."""
@@ -268,6 +269,20 @@ CASES: dict[str, Case] = {
         "pk_membership",
     ),
     "take_pending": Case(lambda writer, _: writer.take_pending(9), "(organisation_id=?", "pk_pending_member"),
+    "sizes_of_groups": Case(
+        lambda writer, _: writer.sizes_of_groups(_ids(GroupId)), "(group_id=?)", "pk_membership"
+    ),
+    "push_window": Case(lambda writer, tenant: writer.push_window(tenant.directory_id)),
+    "staged_changes": Case(
+        lambda writer, tenant: writer.staged_changes(tenant.directory_id),
+        "ix_staged_change_organisation_id (organisation_id=? AND directory_id=?)",
+    ),
+    "stage_pending": Case(
+        lambda writer, tenant: writer.stage_pending(tenant.directory_id, NOW),
+        "(organisation_id=?",
+        "pk_pending_member",
+    ),
+    "end_staged": Case(lambda writer, _: writer.end_staged(_ids(MemberId)), "(member_id=?)"),
     "rule_versions": Case(lambda writer, _: writer.rule_versions(RuleId(new_id()))),
 }
 

@@ -95,6 +95,8 @@ def test_one_person_is_allowed_and_another_rejected(held: Shell) -> None:
 
     assert answer == "What directory 'idp' said about 1 person is rejected; they keep what they hold.\n"
     assert held.new_actions() == ["member.staged_rejected"]
+    assert held.json("member", "show", "ben")["staged"]["rejected"]
+    assert "Held by the guard               waits since " in held.answer("member", "show", "carla")
     assert (names(held), names(held, "rejected")) == (["Carla"], ["Ben"])
 
 
