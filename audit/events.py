@@ -524,7 +524,7 @@ _SPECS = (
         "{actor} had the logged request {request} of {subject} done again",
         "request",
         "method",
-        "path",
+        "as_request",
         required=("request",),
     ),
     _action(

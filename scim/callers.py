@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from audit.actors import TokenActor
+from audit.actors import Actor, TokenActor
 from directory.ids import DirectoryId, OrganisationId
 from provisioning.resources import StoredToken
 from scim.profiles import PROFILES, Profile
@@ -11,7 +11,10 @@ from scim.profiles import PROFILES, Profile
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`refuses_foreign_domains`: an address outside the organisation's verified domains is refused."""
+    """`refuses_foreign_domains`: an address outside the organisation's verified domains is refused.
+
+    `acting` is somebody else who does the client's request again, and whom events name in its place.
+    """
 
     organisation_id: OrganisationId
     directory_id: DirectoryId
@@ -19,10 +22,11 @@ class Caller:
     profile: Profile
     is_paused: bool = False
     refuses_foreign_domains: bool = False
+    acting: Actor | None = None
 
     @property
-    def actor(self) -> TokenActor:
-        return TokenActor(self.token_id, self.directory_id)
+    def actor(self) -> Actor:
+        return self.acting or TokenActor(self.token_id, self.directory_id)
 
 
 def caller_of(token: StoredToken) -> Caller:
