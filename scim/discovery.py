@@ -142,6 +142,10 @@ def _resource_type(model: type[Resource[Any]]) -> dict[str, Any]:
     return _dump(made, "ResourceType", f"ResourceTypes/{made.id}")
 
 
+_REQUIRED = {"$ref": False, "active": True}
+"""A model wants `manager.$ref`; clients that send `value` alone are right with us. Every user is active or not: where
+a client does not say, it is, and nobody can take the attribute away."""
+
 _NAMES = {
     CORE_USER: ("User", "A user account"),
     ENTERPRISE: ("Enterprise User", "A user in an enterprise"),
@@ -186,9 +190,8 @@ def _describe(told: dict[str, Any], ours: Attribute) -> dict[str, Any]:
         "mutability": ours.mutability.value,
     }
     described.setdefault("description", f"The {ours.name} of an entry.")
-    # A model may want `manager.$ref`; clients that send `value` alone are right with us.
-    if ours.name == "$ref":
-        described["required"] = False
+    if ours.name in _REQUIRED:
+        described["required"] = _REQUIRED[ours.name]
     if ours.sub_attributes:
         described["subAttributes"] = _in_line(told["subAttributes"], ours.sub_attributes)
     return described
