@@ -74,7 +74,10 @@ class Mint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """What an organisation's access model is compiled from, apart from its catalogue."""
+    """What an organisation's access model is compiled from, apart from its catalogue.
+
+    `nesting` leaves out what SCIM clients nest: it gives nothing.
+    """
 
     scopes: tuple[ScopeNode, ...]
     rules: tuple[Rule, ...]
@@ -121,6 +124,9 @@ class Reader(Protocol):
     ) -> set[tuple[GroupId, UserId]]: ...
 
     def groups_of_users(self, user_ids: Collection[UserId]) -> list[tuple[GroupId, UserId]]: ...
+
+    def nestings_of(self, group_ids: Collection[GroupId]) -> set[tuple[GroupId, GroupId]]:
+        """(group, subgroup) pairs of any directory in which one of the groups takes part."""
 
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]: ...
 

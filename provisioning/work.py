@@ -93,12 +93,14 @@ class Work:
 
     def step_versions(self) -> None:
         """Let what a SCIM client sees of the moved users and groups have a new version."""
-        members = {*self.access_changed, *self.shown_members}
-        if (members or self.shown_users or self.shown_groups) and any(
+        # Newcomers have one user, which has just got its first version.
+        members = {*self.access_changed, *self.shown_members} - self.newcomers
+        users = self.shown_users - self.stepped_users
+        if (members or users or self.shown_groups) and any(
             directory.kind == PUSHED for directory in self.directories()
         ):
             self.writer.step_versions(
-                users=self.shown_users,
+                users=users,
                 members=members,
                 groups=self.shown_groups,
                 leaving_out=self.stepped_users,
