@@ -209,6 +209,9 @@ def _read_members(
     said: Entry = {}
     for key, item in value.items():
         sub = find_sub(attribute, key)
+        if sub is None and key.lower() == "schemas" and attribute.name.startswith("urn:"):
+            # Clients that take an extension for a resource of its own name its schema in it.
+            continue
         if sub is None:
             _read_dotted(attribute, key, item, said, reading, where, keep_null=keep_null)
         elif sub.mutability is not Mutability.READ_WRITE:
