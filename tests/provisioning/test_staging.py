@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from audit.body import EventBody
 from audit.sentences import describe
+from directory import schema
 from directory.changes import (
     AllowStaged,
     AttributeMatch,
@@ -29,11 +30,13 @@ from directory.changes import (
     SetSettings,
     TransferOwner,
 )
+from directory.filters import parse_filter
 from directory.ids import DirectoryId, GroupId, MemberId, OverrideId, RoleId, RuleId, ScopeId
 from mappings.access import resolve_access
 from provisioning.commands import Applied
 from provisioning.errors import RefusalCode
 from provisioning.foresight import Foresight, preview_changes
+from provisioning.resources import ResourceQuery
 from provisioning.state import Seat
 from storage.engine import Database
 from tests.builders import ADMIN, CREATOR, MEMBER, WORKER, MakeWorld, World, make_world, on_sqlite_only
@@ -41,6 +44,7 @@ from tests.provisioning.pushing import Idp
 
 PEOPLE = tuple(f"p{number:02}" for number in range(30))
 GUEST = RoleId("guest")
+HELD = f"{schema.MEMBER}:held eq true"
 TEN, ELEVEN = PEOPLE[:10], PEOPLE[:11]
 
 
@@ -463,6 +467,29 @@ def test_a_held_person_keeps_the_seat_and_nobody_waiting_gets_it(new_world: Make
     ]
     assert idp.record("late").seat is Seat.SEATED
     world.check()
+
+
+def shown_as_held(idp: Idp, name: str) -> bool:
+    """What the client sees of one person, which must be what it can filter by."""
+    query = ResourceQuery(parse_filter(HELD))
+    with idp.world.read() as reader:
+        resources = reader.resources(idp.directory_id)
+        resource = resources.user(idp.id(name))
+        found = {str(row.user_id) for row in resources.users(query).rows}
+    assert resource is not None
+    assert resource.is_held == (idp.id(name) in found)
+    return resource.is_held
+
+
+def test_the_client_sees_who_is_held_and_not_who_is_rejected(world: World, holding: Idp) -> None:
+    hold(world, holding, "p20")
+    assert (shown_as_held(holding, "p20"), shown_as_held(holding, "p00")) == (True, False)
+    version = holding.version("p20")
+
+    world.do(RejectStaged(holding.directory_id))
+
+    assert not shown_as_held(holding, "p20")
+    assert holding.version("p20") == version + 1
 
 
 # Allowed and rejected
