@@ -1,6 +1,7 @@
 """`usher scim`: what identity providers asked, what they were answered, and why."""
 
 from datetime import datetime
+from urllib.parse import unquote_plus
 
 import click
 import orjson
@@ -86,7 +87,7 @@ def log(
 
 
 def _listed(logged: LoggedRequest) -> dict[str, object]:
-    query = f"?{logged.query}" if logged.query else ""
+    query = f"?{unquote_plus(logged.query)}" if logged.query else ""
     return {
         "id": logged.id,
         "request_id": logged.request_id,
