@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from scim.answers import MEDIA_TYPE, Answer, SCIMRequest
 from scim.errors import ERROR_URN
@@ -31,8 +33,17 @@ _HEADERS = {
     "HTTP_IF_NONE_MATCH": "if-none-match",
     "HTTP_USER_AGENT": "user-agent",
 }
+_REST = "<scim_rest:rest>"
 _SEGMENTS_BEFORE = 4
 _RETRY_SECONDS = 5
+
+
+class _Anything(BaseConverter):
+    """What stands behind the last known segment, slashes at its beginning included."""
+
+    regex = ".*?"
+    part_isolating = False
+
 
 Serve = Callable[[Arrival], Answer]
 FindAddress = Callable[["WSGIEnvironment"], str]
@@ -41,6 +52,7 @@ FindAddress = Callable[["WSGIEnvironment"], str]
 def make_blueprint(serve: Serve, find_address: FindAddress) -> Blueprint:
     """The routes of every directory. `find_address` says whom a request came from."""
     blueprint = Blueprint("scim", __name__)
+    blueprint.record(_add_converter)
 
     def answer(directory_id: str, **_: str) -> Response:
         environ = request.environ
@@ -59,11 +71,11 @@ def make_blueprint(serve: Serve, find_address: FindAddress) -> Blueprint:
         )
         return _respond(serve(arrival))
 
-    for pattern in (*PATTERNS, "<path:rest>", ""):
+    for pattern in (*PATTERNS, _REST):
         path = pattern.replace("*", "<resource_id>")
         blueprint.add_url_rule(
             f"{PREFIX}/<directory_id>/{path}",
-            endpoint=pattern.replace("/*", "_one").replace("/.", "_").replace(".", "") or "root",
+            endpoint=_name(pattern),
             view_func=answer,
             methods=_METHODS,
             strict_slashes=False,
@@ -71,6 +83,17 @@ def make_blueprint(serve: Serve, find_address: FindAddress) -> Blueprint:
             provide_automatic_options=False,
         )
     return blueprint
+
+
+def _add_converter(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters["scim_rest"] = _Anything
+
+
+def _name(pattern: str) -> str:
+    """The name of a route in the figures."""
+    if pattern == _REST:
+        return "unknown"
+    return pattern.replace("/*", "_one").replace("/.", "_").replace(".", "")
 
 
 def render_failure(status: int, detail: str) -> Response:
