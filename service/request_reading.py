@@ -43,6 +43,7 @@ class Replay:
     request: LoggedRequest
     directory: str
     status: int
+    scim_type: str
     body: str
     detail: str
     leniencies: tuple[str, ...]
@@ -184,6 +185,7 @@ def _replay(
         request=logged,
         directory=directory.name,
         status=answer.status,
+        scim_type=answer.scim_type,
         body=body.decode(),
         detail=answer.detail,
         leniencies=answer.leniencies,

@@ -208,7 +208,7 @@ def replay(request: str, is_applied: bool) -> None:
     """Say what a logged request would do and be answered now. Nothing is changed without --apply."""
     call = current()
     told = (apply_request if is_applied else replay_request)(call.administration, request)
-    explanation = explain(told.status, "", told.detail) if told.status >= 400 else None
+    explanation = explain(told.status, told.scim_type, told.detail) if told.status >= 400 else None
     if call.is_json:
         call.output.document(_replayed(told, is_applied=is_applied))
         return
