@@ -162,8 +162,11 @@ def test_blocked_and_manual_directories_are_told(world: Administration, clock: H
 
 
 def test_a_scim_directory_needs_a_live_token_and_says_when_it_ends(
-    world: Administration, clock: HandClock
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        "service.doctor.open_database_as_is", lambda settings: open_database_as_is(settings, clock=clock)
+    )
     mint = world.wiring.mint
     directory_id, short, long = DirectoryId(mint.id()), mint.id(), mint.id()
     world.apply([PutDirectory(directory_id, "scim", "push", {"paused": True})])
