@@ -55,8 +55,11 @@ class _PushView:
         self._connection = connection
 
     def token(self, prefix: str) -> StoredToken | None:
-        rows = fetch_rows(self._connection, _SELECT_BY_PREFIX, {"of_prefix": prefix})
-        return read_token(rows[0]) if rows else None
+        prepared = self._database.prepared
+        cursor = prepared.execute(self._connection, _SELECT_BY_PREFIX, {"of_prefix": prefix})
+        row = cursor.fetchone()
+        cursor.close()
+        return None if row is None else read_token(row)
 
     def resources(self, organisation_id: OrganisationId, directory_id: DirectoryId) -> ResourceReader:
         return SQLResourceReader(self._database, self._connection, organisation_id, directory_id)

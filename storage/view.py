@@ -80,7 +80,11 @@ class View:
 
     def _rows(self, statement: Executable, **parameters: object) -> list[Row]:
         """Run a query of the organisation; `fetch_rows` says what its rows are like."""
-        return fetch_rows(self._connection, statement, {"organisation": self._organisation_id, **parameters})
+        parameters["organisation"] = self._organisation_id
+        cursor = self._database.prepared.execute(self._connection, statement, parameters)
+        rows: list[Row] = cursor.fetchall()
+        cursor.close()
+        return rows
 
     def _pair_rows(self, statement: Executable, **parameters: object) -> list[tuple[Any, Any]]:
         """Run a query of two columns."""
@@ -97,11 +101,10 @@ class View:
     def _run(self, statement: Executable, **parameters: object) -> int:
         """Run a statement that writes; how many rows it wrote."""
         parameters["organisation"] = self._organisation_id
-        # Of an INSERT SQLAlchemy would forget the number.
-        result = self._connection.execute(
-            statement, parameters, execution_options={"preserve_rowcount": True}
-        )
-        return result.rowcount
+        cursor = self._database.prepared.execute(self._connection, statement, parameters)
+        count: int = cursor.rowcount
+        cursor.close()
+        return count
 
     def _insert(self, statement: Insert, **values: object) -> None:
         """Insert one row of the organisation."""

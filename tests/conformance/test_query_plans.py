@@ -292,14 +292,17 @@ class Recorder:
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
+        self._prepared = database.prepared
         self.statements: list[tuple[str, Any]] = []
 
     def __enter__(self) -> Self:
+        self._prepared.is_in_use = False
         sqlalchemy.event.listen(self._engine, "before_cursor_execute", self._record)
         return self
 
     def __exit__(self, *_: object) -> None:
         sqlalchemy.event.remove(self._engine, "before_cursor_execute", self._record)
+        self._prepared.is_in_use = True
 
     def _record(
         self, _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
