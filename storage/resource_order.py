@@ -137,7 +137,7 @@ def _unfit(text: str) -> UnfitFilterError:
 
 
 def _sorted(path: Path, operand: Operand) -> _Sorted | None:
-    """None for what is the same for all, or goes with the id."""
+    """None for what is the same for all."""
     match operand:
         case TextOperand(is_as_sent=True):
             return _Sorted(replace(operand, key=func.nullif(operand.key, literal("", Text))).ordered)
@@ -151,7 +151,9 @@ def _sorted(path: Path, operand: Operand) -> _Sorted | None:
             return _Sorted(operand.column, False, _write_moment, datetime.fromisoformat, Moment)
         case VersionOperand():
             return _Sorted(operand.column, False, read=int, type=Integer)
-        case ConstantOperand() | AddressOperand():
+        case AddressOperand():
+            return _sorted(path, operand.id)
+        case ConstantOperand():
             return None
         case GrantNameOperand():
             raise _unfit(path.text)
@@ -166,8 +168,7 @@ def _first_entry(path: Path, columns: ResourceColumns) -> _Sorted | None:
         raise _unfit(path.text)
     found: list[_Sorted] = []
     for entries in columns.entries[Path(path.urn, path.attribute).text]:
-        operand = entries.subs[sub.name]
-        by = _sorted(path, operand.id if isinstance(operand, AddressOperand) else operand)
+        by = _sorted(path, entries.subs[sub.name])
         if by is None:
             return None
         found.append(replace(by, expression=_of_first(entries, by.expression, columns)))

@@ -357,7 +357,6 @@ def world(database: Database) -> World:
 
 
 TEXT_OPERATORS = tuple(Operator)
-DRAWN_IDS = "ids are drawn where the world is known"
 
 
 def _of_leaf(path: str, leaf: Attribute, *, is_singular: bool) -> st.SearchStrategy[Filter]:
@@ -376,7 +375,7 @@ def _of_leaf(path: str, leaf: Attribute, *, is_singular: bool) -> st.SearchStrat
     elif leaf.name in ("location", "$ref") and not path.startswith("urn:"):
         some.append(st.builds(Comparison, st.just(path), eq_ne, st.integers(0, 8).map(lambda n: f"#{n}")))
     else:
-        operators = eq_ne if leaf.kind is Kind.BINARY else st.sampled_from(TEXT_OPERATORS)
+        texts = eq_ne if leaf.kind is Kind.BINARY else st.sampled_from(TEXT_OPERATORS)
         values = st.sampled_from(
             [
                 *TEXTS,
@@ -395,7 +394,7 @@ def _of_leaf(path: str, leaf: Attribute, *, is_singular: bool) -> st.SearchStrat
                 f"{ADMIN} @ ",
             ]
         )
-        some.append(st.builds(Comparison, st.just(path), operators, values))
+        some.append(st.builds(Comparison, st.just(path), texts, values))
     if is_singular:
         some.append(st.builds(Comparison, st.just(path), eq_ne, st.none()))
     return st.one_of(some)
