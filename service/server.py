@@ -14,6 +14,8 @@ from service.metrics import Metrics
 from service.scheduler import Scheduler
 from service.wiring import Wiring
 
+_MOST_BODY_BYTES = 16 << 20
+
 _log = structlog.get_logger("usher.server")
 
 
@@ -36,6 +38,8 @@ def serve(wiring: Wiring, *, when_ready: Callable[[str], None] = lambda _address
             ident="usher",
             # Who is trusted to say where a request comes from is for `web.addresses` to decide, on any server.
             clear_untrusted_proxy_headers=False,
+            # It takes a body whole before we see it; ours are smaller, and so told in the client's own terms.
+            max_request_body_size=_MOST_BODY_BYTES,
         )
     except (OSError, ValueError) as err:
         why = err.strerror if isinstance(err, OSError) else str(err)

@@ -7,6 +7,7 @@ processes need PostgreSQL; on SQLite the second refuses to start.
 import atexit
 import os
 from contextlib import ExitStack
+from multiprocessing.util import Finalize
 
 from flask import Flask
 
@@ -32,6 +33,8 @@ def build_app() -> Flask:
     scheduler.start()
     requests.start()
     atexit.register(stack.close)
+    # Servers that fork by multiprocessing (granian) end a worker without `atexit`. Closing twice does nothing.
+    Finalize(None, stack.close, exitpriority=0)
     return create_app(wiring, metrics=metrics, requests=requests, is_scheduler_alive=scheduler.health)
 
 
