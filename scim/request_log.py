@@ -194,8 +194,10 @@ def _redact_query(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def _mark(value: object) -> str:
-    size = len(value) if isinstance(value, str) else len(orjson.dumps(value))
-    return f"[redacted: {size} characters]"
+    # Nothing is rendered to be measured: what is in here may be nested deeper than any renderer goes.
+    if isinstance(value, dict | list):
+        return f"[redacted: {len(value)} entries]"
+    return f"[redacted: {len(str(value))} characters]"
 
 
 def _cut_bytes(body: bytes) -> str:
