@@ -50,11 +50,17 @@ def _chunks(body: bytes) -> Iterator[bytes]:
 
 
 class Connection:
-    """One connection that stays open."""
+    """One connection that stays open; a server that closes it after each answer costs a new one each time."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._port = port
+        self._socket = self._connect()
+        self._is_closed = False
+
+    def _connect(self) -> socket.socket:
+        opened = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE_SECONDS)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
     def __enter__(self) -> Self:
         return self
@@ -63,12 +69,16 @@ class Connection:
         self._socket.close()
 
     def ask(self, request: bytes) -> Answer:
+        if self._is_closed:
+            self._socket.close()
+            self._socket = self._connect()
         self._socket.sendall(request)
         received = self._receive()
         while (split := received.find(_END_OF_HEAD)) < 0:
             received += self._receive()
         head, body = received[:split].lower(), received[split + 4 :]
         status = int(head[9:12])
+        self._is_closed = head.startswith(b"http/1.0") or b"connection: close" in head
         if status in {204, 304}:
             return Answer(status, head, body)
         at = head.find(b"content-length:")

@@ -1,7 +1,8 @@
 """Other SCIM servers, installed into a throw-away folder where that can be done, and given the same to do.
 
-`scim2-server`: the application of its own test server, with the storage in memory that comes with it, served as ours
-is. `scimmy-routers`: under Express, resources in a Map. Neither writes anything to a disk or keeps a log.
+`scim2-server`: the command of that name, its own demo, and once more its application served as ours is; both with the
+storage in memory that comes with it. `scimmy-routers`: under Express, resources in a Map. None of them writes anything
+to a disk or keeps a log.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from bench.scim_client import Connection, make_request
 from bench.scim_place import group_body, marker, user_body
 from bench.scim_servers import Server, free_port, serve_wsgi, start
 
+SCIM2_SERVER = "scim2_server"
 TOKEN = "bench"  # noqa: S105 - opens what is thrown away
 BASE = "/v2"
 USERS = 300
@@ -40,10 +42,14 @@ def app(environ, start_response):
 
 @dataclass(slots=True)
 class Peer:
-    """A server with users and groups in it. `users` by number; `groups` by size."""
+    """A server with users and groups in it. `users` by number; `groups` by size.
+
+    One that is not firm is there for orientation.
+    """
 
     name: str
     server: Server
+    is_firm: bool
     users: list[str] = field(default_factory=list)
     groups: dict[int, str] = field(default_factory=dict)
 
@@ -52,8 +58,9 @@ class Peer:
 def peers(folder: Path, *, group_sizes: Sequence[int]) -> Iterator[list[Peer]]:
     """The peers that can be had here. One that cannot is named on stderr and left out."""
     makers: dict[str, Callable[[Path], AbstractContextManager[Server]]] = {
-        "scim2_server": _serve_scim2_server,
+        SCIM2_SERVER: _serve_scim2_demo,
         "scimmy_routers": _serve_scimmy,
+        "scim2_granian": _serve_scim2_granian,
     }
     with contextlib.ExitStack() as stack:
         found = []
@@ -66,7 +73,7 @@ def peers(folder: Path, *, group_sizes: Sequence[int]) -> Iterator[list[Peer]]:
                 why = err.stderr if isinstance(err, subprocess.CalledProcessError) else str(err)
                 print(f"{name} is left out, it cannot be installed here: {why[-300:]}", file=sys.stderr)
                 continue
-            peer = Peer(name, server)
+            peer = Peer(name, server, is_firm=serve is not _serve_scim2_granian)
             _fill(peer, group_sizes)
             found.append(peer)
         yield found
@@ -88,11 +95,31 @@ def _fill(peer: Peer, group_sizes: Sequence[int]) -> None:
             peer.groups[size] = create("/Groups", group_body(f"group of {size}", members))
 
 
-@contextlib.contextmanager
-def _serve_scim2_server(folder: Path) -> Iterator[Server]:
+def _install_scim2_server(folder: Path) -> Path:
+    """The folder of the commands of an environment that has it."""
     _install([sys.executable, "-m", "venv", "env"], folder)
-    python = str(folder / "env" / "bin" / "python")
-    _install([python, "-m", "pip", "install", "--quiet", _SCIM2_SERVER, "granian"], folder)
+    commands = folder / "env" / "bin"
+    _install([str(commands / "python"), "-m", "pip", "install", "--quiet", _SCIM2_SERVER, "granian"], folder)
+    return commands
+
+
+@contextlib.contextmanager
+def _serve_scim2_demo(folder: Path) -> Iterator[Server]:
+    port = free_port()
+    command = [
+        str(_install_scim2_server(folder) / "scim2-server"),
+        "--port",
+        str(port),
+        "--bearer-token",
+        TOKEN,
+    ]
+    with start(command, {}, folder / "server.log", port=port, health=f"{BASE}/Users") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _serve_scim2_granian(folder: Path) -> Iterator[Server]:
+    python = str(_install_scim2_server(folder) / "python")
     (folder / "scim2_app.py").write_text(_SCIM2_APP, encoding="utf-8")
     environ = {"PYTHONPATH": str(folder)}
     with serve_wsgi(
