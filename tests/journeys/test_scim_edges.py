@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from directory.changes import PutDirectory, RevokeToken
+from directory.changes import PutDirectory, RevokeToken, SetPlan
 from provisioning.resources import LoggedRequest, RequestQuery
 from scim.answers import SCIMRequest
 from scim.callers import make_caller
@@ -25,7 +26,7 @@ from service.app import REQUEST_LOG
 from service.request_log import RequestLog
 from service.scim_edge import scim_parts
 from storage.errors import DatabaseUnavailableError
-from tests.builders import KINDS
+from tests.builders import KINDS, MEMBER
 from tests.journeys.scim_bodies import create, create_staff, endpoint_on, group, user
 from tests.journeys.sequences import PUBLIC_URL, Endpoint, Push
 from tests.scim.builders import DOCUMENTS
@@ -341,6 +342,20 @@ def test_wrong_tokens_are_told_when_to_come_back_and_right_ones_go_on(push: Push
     assert push.send("GET", "/Users").status_code == 200
 
 
+def test_client_that_runs_in_a_loop_is_told_when_to_come_back(endpoint: Endpoint) -> None:
+    wiring = endpoint.wiring
+    slow = replace(wiring, settings=replace(wiring.settings, scim_rate=1, scim_burst=2))
+    push, other = Endpoint(slow, endpoint.clock).make_push(), endpoint.make_push()
+
+    answers = [push.send("GET", "/Users") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert is_error(answers[2], 429)
+    assert answers[2].headers["Retry-After"] == "1"
+    assert other.send("GET", "/Users").status_code == 200
+    assert [one.status for one in logged(push, endpoint)] == [429, 200, 200]
+
+
 def test_request_is_logged_with_what_it_changed_and_without_secrets(endpoint: Endpoint, push: Push) -> None:
     body = user("ada", password="hunter2", custom="secret-value")
     answer = push.send("POST", "/Users", body, {"X-Request-Id": "request-1", "User-Agent": "idp/1"})
@@ -365,7 +380,6 @@ def test_request_is_logged_with_what_it_changed_and_without_secrets(endpoint: En
 def test_rehearsal_tells_answer_and_events_and_keeps_nothing(endpoint: Endpoint, push: Push) -> None:
     user_id = create(push, "/Users", user("ada"))
     create_staff(push, user_id)
-    before = push.world.snapshot()
     caller = make_caller(push.world.organisation_id, push.directory_id, "token", {})
     context = Context(scim_parts(endpoint.wiring), caller, "request-2")
 
@@ -373,6 +387,13 @@ def test_rehearsal_tells_answer_and_events_and_keeps_nothing(endpoint: Endpoint,
     taken = rehearse(SCIMRequest("POST", "Users", body=b'{"userName": "ADA"}'), context)
     shown = rehearse(SCIMRequest("GET", "Groups"), context)
 
+    large = rehearse(SCIMRequest("POST", "Users", body=b" " * (1 << 20) + b"{}"), context)
+    push.world.do(SetPlan("Enterprise", 1))
+    push.world.do(PutDirectory(push.directory_id, "scim", "idp", {}, default_role=MEMBER))
+    before = push.world.snapshot()
+    full = rehearse(SCIMRequest("POST", "Users", body=b'{"userName": "carl"}'), context)
+
+    assert (large.status, full.status, full.events) == (413, 403, ())
     assert made.status == 201
     assert [row.action for row in made.foreseen] == ["user.created", "member.created"]
     assert taken.status == 409

@@ -8,7 +8,7 @@ import pytest
 
 from directory.changes import AddDomain
 from directory.schema import ENTERPRISE, MEMBER
-from tests.builders import ADMIN, KINDS
+from tests.builders import ADMIN, KINDS, make_world
 from tests.journeys.scim_bodies import create, create_staff, endpoint_on, entries, patch, user
 from tests.journeys.sequences import Endpoint, Push
 
@@ -205,16 +205,28 @@ def test_owner_is_neither_deactivated_nor_deleted_but_may_be_renamed(push: Push)
     assert push.send("PATCH", f"/Users/{owner}", patch(("replace", "title", "Owner"))).status_code == 200
 
 
-def test_last_admin_is_held_and_shown_as_held(endpoint: Endpoint) -> None:
-    push = endpoint.make_push()
-    user_id = create(push, "/Users", user("ada"))
-    create_staff(push, user_id, role=ADMIN)
-    push.world.do()
+def test_last_admin_is_held_until_there_is_another(endpoint: Endpoint) -> None:
+    world = make_world(endpoint.wiring.database, with_owner=False)
+    world.clock = endpoint.clock
+    push = Push(endpoint.client, world, world.put_directory("idp", kind="scim"), endpoint.wiring.pushes)
+    push.player.token = push.issue_token("first")
+    ada, bob = create(push, "/Users", user("ada")), create(push, "/Users", user("bob"))
+    group_id = create_staff(push, ada, role=ADMIN)
 
-    answer = push.send("PATCH", f"/Users/{user_id}", patch(("replace", "active", False)))
+    answer = push.send("PATCH", f"/Users/{ada}", patch(("replace", "active", False)))
 
     assert answer.status_code == 200
     assert answer.get_json()["active"] is False
+    assert answer.get_json()[MEMBER] | {"grants": []} == {
+        "memberId": push.world.member_of(push.directory_id, ada),
+        "seat": "seated",
+        "held": True,
+        "grants": [],
+    }
+    assert push.users()["ada"]["roles"] == ["Admin"]
+    push.send("PATCH", f"/Groups/{group_id}", patch(("add", "members", entries(bob))))
+    assert push.send("GET", f"/Users/{ada}").get_json()[MEMBER]["held"] is False
+    assert push.users()["ada"]["roles"] == []
 
 
 def test_fourth_operation_fails_and_nothing_is_applied(push: Push) -> None:
