@@ -239,8 +239,10 @@ def _replayed(told: Replay, *, is_applied: bool) -> dict[str, object]:
         "request_id": told.request_id,
         "status_then": told.request.status,
         "status": told.status,
+        "scim_type": told.scim_type,
         "answer_body": _parsed(told.body) if told.body else None,
         "leniencies": list(told.leniencies),
         "events": list(told.events),
         "redacted": told.is_redacted,
+        "explanation": _explained(explain(told.status, told.scim_type, told.detail)),
     }

@@ -191,7 +191,9 @@ def test_applying_a_logged_request_is_the_operator_s_own_deed(acme: Shell, idp_o
     )
     (again, *_) = logged(acme)
     assert (again["method"], again["status"], again["token"]) == ("POST", 201, "")
-    assert acme.json("scim", "replay", str(again["id"]), "--apply")["status"] == 409
+    taken = acme.json("scim", "replay", str(again["id"]), "--apply")
+    assert (taken["status"], taken["scim_type"]) == (409, "uniqueness")
+    assert taken["explanation"]["title"] == "The name is taken"
 
 
 def test_a_read_is_replayed_too(acme: Shell, idp_of: tuple[str, str]) -> None:
