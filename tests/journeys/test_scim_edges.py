@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from directory.changes import PutDirectory, RevokeToken, SetPlan
@@ -415,9 +416,11 @@ def test_faults_of_our_own_are_scim_errors(push: Push) -> None:
         views = dict(app.view_functions)
         try:
             app.view_functions["scim.Users"] = Broken(error)  # type: ignore[assignment]  # a view that raises
-            answer = push.send("GET", "/Users")
+            with capture_logs() as entries:
+                answer = push.send("GET", "/Users")
         finally:
             app.view_functions.update(views)
+        assert [entry["path"] for entry in entries] == [f"{push.player.base}/Users"]
         assert is_error(answer, status)
         assert ("Retry-After" in answer.headers) == (status == HTTPStatus.SERVICE_UNAVAILABLE)
 
