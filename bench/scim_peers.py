@@ -1,8 +1,8 @@
 """Other SCIM servers, installed into a throw-away folder where that can be done, and given the same to do.
 
-`scim2-server`: the command of that name, its own demo, and once more its application served as ours is; both with the
-storage in memory that comes with it. `scimmy-routers`: under Express, resources in a Map. None of them writes anything
-to a disk or keeps a log.
+`scim2-server`: the command of that name, its own demo, and once more its application served as ours is; both with
+the storage in memory that comes with it. `scimmy-routers`: under Express, resources in a Map. None of them writes
+anything to a disk or keeps a log.
 """
 
 import contextlib

@@ -62,10 +62,11 @@ class Recording:
 
 @dataclass(slots=True)
 class _Tape:
-    """What one thread does while it is on."""
+    """What one thread does while it is on. `run` counts what SQLite itself says that it ran."""
 
     thread: int = 0
     said: list[tuple[str, list[Any], bool]] = field(default_factory=list)
+    run: int = 0
 
     @property
     def runs(self) -> bool:
@@ -74,6 +75,20 @@ class _Tape:
     def note(self, sql: str, rows: list[Any], *, is_many: bool = False) -> None:
         if self.runs and not sql.startswith("PRAGMA"):
             self.said.append((sql, rows, is_many))
+
+    def count(self, sql: str) -> None:
+        # What a trigger runs is told as a comment.
+        if self.runs and not sql.startswith(("PRAGMA", "--")):
+            self.run += 1
+
+    def clear(self) -> None:
+        self.said.clear()
+        self.run = 0
+
+    def check(self) -> None:
+        """Nothing was run by a way that is not noted, or a replay would do less than the application does."""
+        noted = sum(len(rows) if is_many else 1 for _, rows, is_many in self.said)
+        assert noted == self.run, f"SQLite ran {self.run} statements, and {noted} were noted"
 
 
 def _connection_class(tape: _Tape) -> type[sqlite3.Connection]:
@@ -90,6 +105,17 @@ def _connection_class(tape: _Tape) -> type[sqlite3.Connection]:
             return super().executemany(sql, rows)
 
     class Connection(sqlite3.Connection):
+        def __init__(self, *args: Any, **parameters: Any) -> None:  # noqa: ANN401 - the driver's
+            super().__init__(*args, **parameters)
+            self.set_trace_callback(tape.count)
+
+        # The driver's own short cut makes a plain cursor.
+        def execute(self, sql: str, parameters: Any = (), /) -> Any:  # noqa: ANN401 - the driver's
+            return self.cursor().execute(sql, parameters)
+
+        def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:  # noqa: ANN401 - the driver's
+            return self.cursor().executemany(sql, parameters)
+
         def cursor(self, factory: Any = Cursor) -> Any:  # noqa: ANN401 - the driver's
             return super().cursor(factory)
 
@@ -164,13 +190,14 @@ class Recorder:
     ) -> Recording:
         """Record a request; `known` are texts of it, and of whom it is about, that become slots of these names."""
         before = count_rows(self.file)
-        self._tape.said.clear()
+        self._tape.clear()
         self._mint.minted.clear()
         self._tape.thread = threading.get_ident()
         try:
             status, headers, answer = self.ask(method, path, body=body)
         finally:
             self._tape.thread = 0
+        self._tape.check()
         after = count_rows(self.file)
         slots = {text: slot for slot, text in (known or {}).items()}
         minted = {text: f"minted{number}" for number, text in enumerate(self._mint.minted)}
