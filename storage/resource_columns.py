@@ -175,15 +175,18 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class ResourceColumns:
-    """One type of resource. Operands and entries go by the text of their paths (`Path.text`)."""
+    """One type of resource. Operands and entries go by the text of their paths (`Path.text`).
+
+    `anything` is true of every resource; with it, an index counts them all and no row is read.
+    """
 
     schema: ResourceSchema
     table: Table
     operands: Mapping[str, Operand]
     entries: Mapping[str, tuple[Entries, ...]]
     schemas: Mapping[str, ColumnElement[bool] | None]
-    schemas_table: Table | None = None
     joins: Mapping[Table, ColumnElement[bool]] = field(default_factory=dict)
+    anything: ColumnElement[bool] | None = None
 
     @property
     def id(self) -> Column[str]:
@@ -363,8 +366,8 @@ USER_COLUMNS = ResourceColumns(
         ENTERPRISE: or_(*(_DOCUMENTS[name].is_not(None) for name in ENTERPRISE_COLUMNS)),
         MEMBER: None,
     },
-    schemas_table=scim_user,
     joins={scim_user: _DOCUMENTS.id == _USERS.id, member: member.c.id == _USERS.member_id},
+    anything=_USERS.user_name_key >= _NO_TEXT,
 )
 
 GROUP_COLUMNS = ResourceColumns(

@@ -51,6 +51,7 @@ from storage.resource_plans import (
     slot_name,
 )
 from storage.sets import in_set
+from storage.tables import scim_user
 from storage.types import Id, Moment
 
 _Condition = ColumnElement[bool]
@@ -150,7 +151,7 @@ class _Compiler:
         condition = self.columns.schemas[urn]
         if condition is None:
             return true()
-        self.tables.update(self.columns.joins)
+        self.tables.add(scim_user)
         return condition
 
     def _exists(self, entries: Entries, condition: _Condition, *, is_found: bool) -> _Condition:

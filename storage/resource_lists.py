@@ -85,17 +85,16 @@ def _kept_statements(listed: Listed[Any], shape: Shape) -> Statements:
 
 def _make_statements(listed: Listed[Any], shape: Shape) -> Statements:
     columns = listed.columns
-    order = make_order(shape.sort, columns, is_descending=shape.is_descending)
     where: list[ColumnElement[bool]] = [_DIRECTORY_IS_OWN, columns.table.c.deleted_at.is_(None)]
     tables: frozenset[Table] = frozenset()
-    directory_id: ColumnElement[str] = columns.table.c.directory_id
+    is_driven = False
     if shape.plan is not None:
         compiled = compile_plan(shape.plan, columns)
         where.append(compiled.condition)
-        tables = compiled.tables
-        if compiled.is_driven:
-            directory_id = checked(directory_id)
-    where.append(directory_id == DIRECTORY)
+        tables, is_driven = compiled.tables, compiled.is_driven
+    directory_id: ColumnElement[str] = columns.table.c.directory_id
+    where.append((checked(directory_id) if is_driven else directory_id) == DIRECTORY)
+    order = make_order(shape.sort, columns, is_descending=shape.is_descending, is_driven=is_driven)
 
     direction = shape.direction or Direction.FORWARD
     key = (null() if order.sorted is None else order.sorted.expression).label("sort_key")
@@ -104,10 +103,13 @@ def _make_statements(listed: Listed[Any], shape: Shape) -> Statements:
     if shape.direction is not None:
         found = found.where(order.beyond(shape.direction, has_key=shape.has_key))
     found = found.limit(bindparam("row_limit", type_=Integer)).offset(bindparam("row_skip", type_=Integer))
-    page = order.arrange(found, key, columns.order_id, direction).subquery("page")
+    page = order.arrange(found, key, direction).subquery("page")
     rows = listed.select_rows(page.join(columns.table, columns.id == page.c.id), shape)
-    rows = order.arrange(rows.add_columns(page.c.sort_key), page.c.sort_key, columns.order_id, direction)
-    return Statements(rows, select(func.count()).select_from(_join(columns, tables)).where(*where), order)
+    rows = order.arrange(rows.add_columns(page.c.sort_key), page.c.sort_key, direction)
+    count: _Statement = select(func.count()).select_from(_join(columns, tables)).where(*where)
+    if shape.plan is None and columns.anything is not None:
+        count = count.where(columns.anything)
+    return Statements(rows, count, order)
 
 
 def _join(columns: ResourceColumns, tables: frozenset[Table]) -> FromClause:

@@ -43,6 +43,7 @@ from storage.resource_columns import (
 )
 from storage.resource_plans import find_path
 from storage.types import Moment, read_moment
+from storage.view import checked
 
 _Expression = ColumnElement[Any]
 
@@ -60,9 +61,9 @@ class _Sorted:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of one list: by `sort`, if that is given, then by id."""
+    """The order of one list: by `sorted`, if there is that, then by `row_id`."""
 
-    columns: ResourceColumns
+    row_id: ColumnElement[str]
     sorted: _Sorted | None
     is_descending: bool
     tables: frozenset[Table]
@@ -72,7 +73,7 @@ class Order:
         return None if self.sorted is None or value is None else self.sorted.write(value)
 
     def arrange(
-        self, statement: Select[*tuple[Any, ...]], key: _Expression, row_id: _Expression, direction: Direction
+        self, statement: Select[*tuple[Any, ...]], key: _Expression, direction: Direction
     ) -> Select[*tuple[Any, ...]]:
         """Put a statement's rows into this order, or into the opposite one. `key` is the expression or names it."""
         is_backward = direction is Direction.BACKWARD
@@ -83,7 +84,7 @@ class Order:
             if self.sorted.is_nullable:
                 term = term.nulls_first() if is_down else term.nulls_last()
             terms.append(term)
-        terms.append(row_id.desc() if is_backward else row_id.asc())
+        terms.append(self.row_id.desc() if is_backward else self.row_id.asc())
         return statement.order_by(*terms)
 
     def place(self, position: Position) -> dict[str, object]:
@@ -95,9 +96,8 @@ class Order:
     def beyond(self, direction: Direction, *, has_key: bool) -> ColumnElement[bool]:
         """Say that a row lies behind a position, seen in its direction. `has_key`: the row there has a value."""
         is_backward = direction is Direction.BACKWARD
-        row_id = self.columns.order_id
         own_id = bindparam("after_id", type_=Text)
-        is_next = row_id < own_id if is_backward else row_id > own_id
+        is_next = self.row_id < own_id if is_backward else self.row_id > own_id
         if self.sorted is None:
             return is_next
         key = self.sorted.expression
@@ -118,18 +118,22 @@ class Order:
         return behind if is_down else or_(behind, key.is_(None))
 
 
-def make_order(sort: str, columns: ResourceColumns, *, is_descending: bool) -> Order:
-    """The order by an attribute, or by id alone. Raises UnfitFilterError for an attribute that has no order."""
+def make_order(sort: str, columns: ResourceColumns, *, is_descending: bool, is_driven: bool) -> Order:
+    """The order by an attribute, or by id alone. Raises UnfitFilterError for an attribute that has no order.
+
+    `is_driven`: an index leads to few rows, and must not be given up for one that is in the order of ids.
+    """
+    row_id: ColumnElement[str] = checked(columns.order_id) if is_driven else columns.order_id
     if not sort:
-        return Order(columns, None, is_descending, frozenset())
+        return Order(row_id, None, is_descending, frozenset())
     path = find_path(sort, columns)
     if path.attribute.is_multi_valued:
-        return Order(columns, _first_entry(path, columns), is_descending, frozenset())
+        return Order(row_id, _first_entry(path, columns), is_descending, frozenset())
     operand = columns.operands.get(path.text)
     if operand is None or path.leaf.kind is Kind.BINARY:
         raise _unfit(path.text)
     table = operand.table if isinstance(operand, TextOperand | BooleanOperand) else None
-    return Order(columns, _sorted(path, operand), is_descending, frozenset([] if table is None else [table]))
+    return Order(row_id, _sorted(path, operand), is_descending, frozenset([] if table is None else [table]))
 
 
 def _unfit(text: str) -> UnfitFilterError:

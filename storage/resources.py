@@ -215,44 +215,51 @@ _SELECT_GROUPS_NAMED = (
 
 _IS_OWN_GROUP = exists().where(_GROUPS.id == _GROUP, _GROUP_OF_DIRECTORY, _IS_LIVE_GROUP)
 _DISPLAY = func.coalesce(func.nullif(_USERS.display_name, _NO_TEXT), _USERS.user_name)
-_SELECT_MEMBERS = (
-    select(_MEMBERSHIPS.user_id, _DISPLAY)
-    .join(directory_user, _USERS.id == _MEMBERSHIPS.user_id)
-    .where(_IS_LIVE_USER)
-    .order_by(_MEMBERSHIPS.user_id)
-)
-_CHILD = directory_group.alias("child")
-_SELECT_SUBGROUPS = (
-    select(_SUBGROUPS.subgroup_id, _CHILD.c.display_name)
-    .join(_CHILD, _CHILD.c.id == _SUBGROUPS.subgroup_id)
-    .where(is_own(_SUBGROUPS.organisation_id), _CHILD.c.deleted_at.is_(None))
-    .order_by(_SUBGROUPS.subgroup_id)
-)
 _LIMIT = bindparam("row_limit", type_=Integer)
 _AFTER = bindparam("after_id", type_=Id)
-_SELECT_SOME_MEMBERS = _SELECT_MEMBERS.where(
-    _MEMBERSHIPS.group_id == _GROUP, _MEMBERSHIPS.user_id > _AFTER, _IS_OWN_GROUP
-).limit(_LIMIT)
-_SELECT_SOME_SUBGROUPS = _SELECT_SUBGROUPS.where(
-    _SUBGROUPS.group_id == _GROUP, _SUBGROUPS.subgroup_id > _AFTER, _IS_OWN_GROUP
-).limit(_LIMIT)
-
-
-def _is_own_group(group_id: ColumnElement[str]) -> ColumnElement[bool]:
-    own = directory_group.alias("own").c
-    return exists().where(
-        own.id == group_id,
-        checked(own.directory_id) == DIRECTORY,
-        is_own(own.organisation_id),
-        own.deleted_at.is_(None),
-    )
-
-
-_SELECT_MEMBERS_OF = _SELECT_MEMBERS.add_columns(_MEMBERSHIPS.group_id).where(
-    in_set(_MEMBERSHIPS.group_id, "group_ids"), _is_own_group(_MEMBERSHIPS.group_id)
+_SELECT_SOME_MEMBERS = (
+    select(_MEMBERSHIPS.user_id, _DISPLAY)
+    .join(directory_user, _USERS.id == _MEMBERSHIPS.user_id)
+    .where(_MEMBERSHIPS.group_id == _GROUP, _MEMBERSHIPS.user_id > _AFTER, _IS_OWN_GROUP, _IS_LIVE_USER)
+    .order_by(_MEMBERSHIPS.user_id)
+    .limit(_LIMIT)
 )
-_SELECT_SUBGROUPS_OF = _SELECT_SUBGROUPS.add_columns(_SUBGROUPS.group_id).where(
-    in_set(_SUBGROUPS.group_id, "group_ids"), _is_own_group(_SUBGROUPS.group_id)
+_CHILD = directory_group.alias("child")
+_SELECT_SOME_SUBGROUPS = (
+    select(_SUBGROUPS.subgroup_id, _CHILD.c.display_name)
+    .join(_CHILD, _CHILD.c.id == _SUBGROUPS.subgroup_id)
+    .where(
+        _SUBGROUPS.group_id == _GROUP,
+        _SUBGROUPS.subgroup_id > _AFTER,
+        _IS_OWN_GROUP,
+        is_own(_SUBGROUPS.organisation_id),
+        _CHILD.c.deleted_at.is_(None),
+    )
+    .order_by(_SUBGROUPS.subgroup_id)
+    .limit(_LIMIT)
+)
+# Found once, and not asked of each of the members.
+_OWN_GROUPS = select(_GROUPS.id).where(
+    in_set(_GROUPS.id, "group_ids"),
+    checked(_GROUPS.directory_id) == DIRECTORY,
+    is_own(_GROUPS.organisation_id),
+    _IS_LIVE_GROUP,
+)
+_SELECT_MEMBERS_OF = (
+    select(_MEMBERSHIPS.group_id, _MEMBERSHIPS.user_id, _DISPLAY)
+    .join(directory_user, _USERS.id == _MEMBERSHIPS.user_id)
+    .where(_MEMBERSHIPS.group_id.in_(_OWN_GROUPS), _IS_LIVE_USER)
+    .order_by(_MEMBERSHIPS.group_id, _MEMBERSHIPS.user_id)
+)
+_SELECT_SUBGROUPS_OF = (
+    select(_SUBGROUPS.group_id, _SUBGROUPS.subgroup_id, _CHILD.c.display_name)
+    .join(_CHILD, _CHILD.c.id == _SUBGROUPS.subgroup_id)
+    .where(
+        _SUBGROUPS.group_id.in_(_OWN_GROUPS),
+        is_own(_SUBGROUPS.organisation_id),
+        _CHILD.c.deleted_at.is_(None),
+    )
+    .order_by(_SUBGROUPS.group_id, _SUBGROUPS.subgroup_id)
 )
 _COUNT_MEMBERS = select(func.count()).where(_MEMBERSHIPS.group_id == _GROUP, _IS_OWN_GROUP)
 _COUNT_SUBGROUPS = select(func.count()).where(_SUBGROUPS.group_id == _GROUP, _IS_OWN_GROUP)
@@ -368,7 +375,7 @@ class SQLResourceReader(View):
         wanted = [group_id for group_id in group_ids if _is_own_id(group_id)]
         found: dict[GroupId, list[GroupMember]] = {}
         for statement, is_group in ((_SELECT_MEMBERS_OF, False), (_SELECT_SUBGROUPS_OF, True)):
-            for member_id, display, group_id in self._found(statement, group_ids=wanted):
+            for group_id, member_id, display in self._found(statement, group_ids=wanted):
                 found.setdefault(group_id, []).append(GroupMember(member_id, display, is_group))
         return found
 
@@ -450,6 +457,8 @@ class SQLResourceReader(View):
         has_more = len(rows) > len(shown)
         if after is None and query.limit and not has_more and (shown or not query.skip):
             total = query.skip + len(shown)
+        elif not query.with_total:
+            total = -1
         else:
             total = int(self._found(statements.count, **values)[0][0])
         is_backward = after is not None and after.direction is Direction.BACKWARD

@@ -529,6 +529,18 @@ def test_a_filtered_list_is_walked_and_counted(tenant: Tenant, resources: Resour
     assert resources.users(replace(query, limit=0)).total == 5
 
 
+def test_a_total_that_is_not_asked_for_is_told_where_it_costs_nothing(
+    tenant: Tenant, resources: ResourceReader
+) -> None:
+    add_named(tenant, "a", "b", "c")
+    query = ResourceQuery(limit=2, with_total=False)
+
+    first = resources.users(query)
+    assert (len(first.rows), first.total) == (2, -1)
+    assert resources.users(replace(query, after=first.last)).total == -1
+    assert resources.users(replace(query, limit=3)).total == 3
+
+
 def test_a_place_where_nothing_is_left_is_an_empty_page(tenant: Tenant, resources: ResourceReader) -> None:
     (ada,) = add_named(tenant, "ada")
 
