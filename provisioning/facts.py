@@ -249,6 +249,7 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
 def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason: str = "") -> None:
     """Note a stored user's new state with one event for what moved; a new fingerprint alone is no event."""
     work = fold.work
+    _check_owner(fold, stored, put)
     fold.was_active.setdefault(stored.external_id, stored.active)
     changes: list[FieldChange] = []
     if any(getattr(stored, name) != getattr(put, name) for name in _PROFILE):
@@ -287,6 +288,20 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
         work.touch(put.member_id, event_id)
         if put.active and not (stored.active and stored.deleted_at is None):
             work.explicit.add(put.member_id)
+
+
+def _check_owner(fold: _Fold, stored: StoredUser, put: StoredUser) -> None:
+    """A client is told that the owner stays; a pulled directory's word is stored and changes nothing (MT-16)."""
+    is_deleted = put.deleted_at is not None
+    loses = is_deleted or (stored.active and not put.active)
+    if fold.is_pushed and loses and stored.member_id == fold.work.state.owner_id:
+        what = "deleted" if is_deleted else "deactivated"
+        raise Refusal(
+            RefusalCode.OWNER_PROTECTED,
+            f"user '{stored.user_name}' is the owner of the organisation, who cannot be {what} by a directory; "
+            "transfer the ownership first",
+            subject=stored.member_id,
+        )
 
 
 def _moved_names(stored: Mapping[str, object], put: Mapping[str, object]) -> tuple[str, ...]:

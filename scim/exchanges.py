@@ -24,7 +24,6 @@ from directory.facts import name_key
 from directory.filters import Filter
 from directory.ids import ExternalId, GroupId, UserId
 from directory.schema import Mutability, entries_of
-from provisioning.errors import Refusal, RefusalCode
 from provisioning.ports import Reader
 from provisioning.resources import GroupResource, MemberKinds, ResourceReader, UserResource
 from scim.bodies import GroupSaid, UserSaid
@@ -77,22 +76,10 @@ class UserExchange:
         """The change that makes the user as given; none when it is so already."""
         if stored is not None and dict(stored.resource) == resource:
             return ()
-        if stored is not None and stored.resource.get("active") and not resource["active"]:
-            self.check_not_owner(reader, stored, "deactivated")
         if self.caller.refuses_foreign_domains:
             known = set[str]() if stored is None else _addresses(stored.resource)
             _check_domains(_addresses(resource) - known, reader.domains())
         return (PutUser(user_facts(UserId(self.user_id), resource, bool(resource["active"]))),)
-
-    def check_not_owner(self, reader: Reader, stored: UserResource, what: str) -> None:
-        """Raises the refusal that the write path records. Source: MT-16"""
-        if stored.member_id == reader.organisation().owner_id:
-            raise Refusal(
-                RefusalCode.OWNER_PROTECTED,
-                f"user '{stored.resource.get('userName')}' is the owner of the organisation, who cannot be {what} "
-                "by a directory; transfer the ownership first",
-                subject=stored.member_id,
-            )
 
     def check_name_free(self, resources: ResourceReader, user_name: str) -> None:
         holder = resources.user_named(user_name)
@@ -167,8 +154,7 @@ class RemoveUser(UserExchange):
     """DELETE."""
 
     def changes(self, reader: Reader) -> tuple[Change, ...]:
-        row = self.find(reader.resources(self.caller.directory_id))
-        self.check_not_owner(reader, row, "deleted")
+        self.find(reader.resources(self.caller.directory_id))
         return (DeleteUser(ExternalId(self.user_id)),)
 
     def conclude(self, reader: Reader) -> None:

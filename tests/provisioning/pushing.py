@@ -21,10 +21,11 @@ from tests.builders import MEMBER, World
 
 
 class Idp:
-    """A SCIM directory and the ids of what its client has made, by name."""
+    """A SCIM directory and the ids of what its client has made, by name. No membership is too few to be counted."""
 
     def __init__(self, world: World, name: str = "idp", **settings: str | int | bool) -> None:
         self.world = world
+        settings.setdefault("guard_removed_memberships", 0)
         self.settings = settings
         self.directory_id = world.put_directory(name, kind="scim", settings=settings)
         self.ids: dict[str, ExternalId] = {}

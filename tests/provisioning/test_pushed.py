@@ -1,6 +1,7 @@
 """What a SCIM client says: one id for both sides, links by its own ids, versions of all that it sees."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ from directory.changes import (
     RemoveSubgroups,
     SetPlan,
 )
-from directory.facts import GroupFacts, UserFacts
+from directory.facts import Activity, GroupFacts, UserFacts
 from directory.ids import DirectoryId, ExternalId, GroupId
 from provisioning.apply import rehearse_exchange
 from provisioning.commands import Applied, Refused
@@ -321,3 +322,20 @@ def test_a_rehearsal_tells_the_refusal_and_stores_no_event(client: Client, world
     assert isinstance(outcome, Refused)
     assert rows == ()
     assert world.snapshot() == before
+
+
+def test_a_client_is_told_that_the_owner_stays(client: Client, world: World) -> None:
+    world.do(AddDomain("example.org"))
+    owner = world.record(world.owner)
+    client.push(client.user("olga", mail=owner.mail))
+    assert client.stored_user("olga").member_id == world.owner
+    leaving = replace(client.user("olga").user, activity=Activity.DISABLED)
+
+    refusals = [
+        world.request(client.directory_id, change)
+        for change in (PutUser(leaving), DeleteUser(client.ids["olga"]))
+    ]
+
+    assert [getattr(refused, "code", None) for refused in refusals] == [RefusalCode.OWNER_PROTECTED] * 2
+    assert client.stored_user("olga").active
+    client.push(client.user("olga", title="Owner"))

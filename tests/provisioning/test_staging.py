@@ -803,8 +803,8 @@ def test_the_owner_is_never_without_the_owners_grant(world: World) -> None:
     idp.staff(PEOPLE)
     owner = idp.member("p20")
     world.do(TransferOwner(owner))
-    off(idp, *TEN)
-    off(idp, "p20")
+    idp.push(idp.leave("staff", TEN))
+    idp.push(idp.leave("staff", ["p20"]))
 
     assert world.roles(owner) == ["Admin", "Member"]
     world.do(AllowStaged(idp.directory_id))
