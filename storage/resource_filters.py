@@ -4,7 +4,10 @@ Every test is true or false and never NULL, or `not` would lose rows. The foldin
 differ, and are not used. Values are bound, always.
 """
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, assert_never
 
 from sqlalchemy import (
@@ -55,6 +58,17 @@ from storage.tables import scim_user
 from storage.types import Id, Moment
 
 _Condition = ColumnElement[bool]
+_COMPARISONS: Mapping[Check, Callable[[ColumnElement[Any], ColumnElement[Any]], _Condition]] = (
+    MappingProxyType(
+        {
+            Check.EQUAL: operator.eq,
+            Check.ABOVE: operator.gt,
+            Check.FROM: operator.ge,
+            Check.BELOW: operator.lt,
+            Check.UP_TO: operator.le,
+        }
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +224,7 @@ def _compile_test(tested: Tested, operand: Operand) -> _Condition:
             return true() if operand.is_set is None else operand.is_set
         case MomentOperand():
             moment = bindparam(slot_name(tested.slot), type_=Moment)
-            return true() if tested.test is Check.SET else _compare(operand.column, tested.test, moment)
+            return true() if tested.test is Check.SET else _COMPARISONS[tested.test](operand.column, moment)
         case GrantNameOperand():
             if tested.test is Check.SET:
                 return true()
@@ -254,20 +268,4 @@ def _compile_text_of_some(tested: Tested, operand: TextOperand) -> _Condition:
         case Check.ENDS:
             return _Tail(key, bindparam(slot_name(tested.slot + 1), type_=Integer)) == values[0]
         case _:
-            return _compare(operand.ordered, tested.test, values[0])
-
-
-def _compare(column: ColumnElement[Any], test: Check, value: ColumnElement[Any]) -> _Condition:
-    match test:
-        case Check.EQUAL:
-            return column == value
-        case Check.ABOVE:
-            return column > value
-        case Check.FROM:
-            return column >= value
-        case Check.BELOW:
-            return column < value
-        case Check.UP_TO:
-            return column <= value
-        case _:
-            raise AssertionError(test)
+            return _COMPARISONS[tested.test](operand.ordered, values[0])

@@ -93,11 +93,6 @@ def in_set(member: ColumnElement[str], name: str, *, item: type[Text] | type[Id]
     return cast("ColumnElement[bool]", _InSet(member, bindparam(name, type_=_SetOf(item))))
 
 
-def in_values(member: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    """Say that a text is one of these, in a statement that is built for them."""
-    return cast("ColumnElement[bool]", _InSet(member, bindparam(None, values, type_=_SetOf(Text))))
-
-
 def pair_set(name: str) -> TableValuedAlias:
     """Give rows (`first`, `second`) of the set of id pairs bound as `name`; `join_pairs` makes its value."""
     rows = _Pairs(bindparam(name, type_=_SetOf(Text)))

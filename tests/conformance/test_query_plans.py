@@ -49,6 +49,7 @@ from tests.conformance.builders import (
     member_update,
     new_id,
     override,
+    pushed_user,
     run,
 )
 
@@ -364,7 +365,6 @@ LISTED_USERS: dict[str, Case[ResourceReader]] = {
     "a total": Case(
         lambda reader, _: reader.users(ResourceQuery(limit=0)),
         "ix_directory_user_user_name_key (directory_id=? AND user_name_key>?)",
-        "ix_directory_user_user_name_key",
     ),
 }
 LISTED_GROUPS: dict[str, Case[ResourceReader]] = {
@@ -559,6 +559,13 @@ def _fill(tenant: Tenant) -> None:
             writer.insert_invitation(invitation(ends_at=NOW + number * MINUTE), NOW)
             whose = second.directory_id if number % 10 else tenant.directory_id
             writer.insert_run(run(whose, started_at=NOW + number * MINUTE))
+    tenant.add_users(
+        *(
+            pushed_user(second.directory_id, {"userName": f"p{number}", "externalId": f"c{number}"})
+            for number in range(50)
+        )
+    )
+    with tenant.unit_of_work.write() as writer:
         writer.append_events([event(subject_id=who.user_id) for who in users])
         writer.insert_personal_data([PersonalData(who.pii_ref, who.user_id, {}) for who in users])
         root = EventId(new_id())

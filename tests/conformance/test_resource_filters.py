@@ -525,6 +525,8 @@ def make_people(tenant: Tenant) -> None:
         ('emails[primary eq false].value sw "ADA@home"', {"ada"}),
         ("emails.primary pr", {"ada", "bob"}),
         ('emails[primary eq "FALSE" and type eq "work"]', {"bob"}),
+        ('emails[type eq "home" or not (type pr) and primary eq false]', {"ada", "bob"}),
+        ("emails[not (type pr or display pr)]", {"ada"}),
         # Absent and empty.
         ("emails eq null", {"eve"}),
         ("emails ne null", {"ada", "bob"}),
@@ -576,6 +578,71 @@ def test_a_construct_finds(tenant: Tenant, text: str, names: set[str]) -> None:
     make_people(tenant)
 
     assert found_users(tenant, text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('userName gt "ada"', {"bob", "eve"}),
+        ('userName ge "BOB"', {"bob", "eve"}),
+        ('userName lt "bob"', {"ada"}),
+        ('userName le "bob"', {"ada", "bob"}),
+        ('userName co "o"', {"bob"}),
+        ('userName sw "\U0010ffff"', set()),
+        ('userName ew "DA"', {"ada"}),
+        ('userName ew "xada"', set()),
+        ('meta.created ge "2026-01-31T08:00:01Z"', {"bob", "eve"}),
+        ('meta.created le "2026-01-31T08:00:01Z"', {"ada"}),
+        ('meta.created ne "2026-01-31T08:00:00.5Z"', {"bob", "eve"}),
+        ('userName eq "ada" or (userName eq "bob" and not (active eq true))', {"ada", "bob"}),
+    ],
+)
+def test_an_operator_finds(tenant: Tenant, text: str, names: set[str]) -> None:
+    make_people(tenant)
+
+    assert found_users(tenant, text) == names
+
+
+def test_memberships_are_found_in_either_direction(tenant: Tenant) -> None:
+    ada, bob = tenant.pushed({"userName": "ada", "displayName": "Ada L"}), tenant.pushed({"userName": "bob"})
+    ops, inner = tenant.pushed_group("Ops"), tenant.pushed_group("Inner")
+    tenant.add_users(ada, bob)
+    tenant.add_groups(ops, inner)
+    tenant.join((ops, ada), (inner, bob))
+    with tenant.unit_of_work.write() as writer:
+        writer.insert_subgroups([(ops.group_id, inner.group_id)])
+
+    for text in (
+        f'groups eq "{ops.group_id}"',
+        f'groups.value eq "{ops.group_id}"',
+        'groups.display co "PS"',
+        f'groups[value eq "{ops.group_id}" and type eq "direct"]',
+        f'groups.$ref eq "{ADDRESS}/Groups/{ops.group_id}"',
+        f'meta.location eq "{ADDRESS}/Users/{ada.user_id}"',
+        f'not (id eq "{bob.user_id}")',
+    ):
+        assert found_users(tenant, text) == {"ada"}
+    for text in (
+        f'members eq "{ada.user_id}"',
+        f'members.value eq "{ada.user_id}"',
+        f'members[value eq "{ada.user_id}" and type eq "User"]',
+        f'members[value eq "{inner.group_id}" and type eq "Group"]',
+        f'members.value co "{inner.group_id[:30]}" and members.type eq "group"',
+        f'members.$ref eq "{ADDRESS}/Users/{ada.user_id}"',
+        f'members.$ref eq "{ADDRESS}/Groups/{inner.group_id}"',
+        'members.display eq "ada l"',
+        'members.display sw "inn"',
+        f'id eq "{ops.group_id}" and members eq "{ada.user_id}"',
+    ):
+        assert found_groups(tenant, text) == {"Ops"}
+    for text in (
+        f'members eq "{ada.user_id.upper()}"',
+        f'members[value eq "{ada.user_id}" and type eq "Group"]',
+        f'members.$ref eq "{ADDRESS}/Groups/{ada.user_id}"',
+        f'id eq "{inner.group_id}" and members eq "{ada.user_id}"',
+        'members eq "no id"',
+    ):
+        assert found_groups(tenant, text) == set()
 
 
 @pytest.mark.parametrize(
