@@ -92,14 +92,18 @@ PUSH_SETTINGS: Mapping[str, tuple[str | bool, ...]] = MappingProxyType(
 """Settings of a SCIM directory, each with the values that it may have."""
 
 
+_TOKEN_CHANGES = (PutToken, RevokeToken, NoteTokenEnding)
+
+
 def apply_administration(work: Work, change: AdministratorChange) -> None:
     """Check and store one change, with its event, and note whose access must be worked out. Raises `Refusal`."""
     _check_ids(change)
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
     before = len(work.ledger.rows)
     handler(work, change)
-    # What was said before changes nothing and is no event.
-    work.is_changed = work.is_changed or len(work.ledger.rows) > before
+    # What was said before changes nothing and is no event; what lets clients in is no access of a member.
+    is_access = not isinstance(change, _TOKEN_CHANGES)
+    work.is_changed = work.is_changed or (is_access and len(work.ledger.rows) > before)
 
 
 def _check_ids(change: AdministratorChange) -> None:
