@@ -33,6 +33,7 @@ from scim2_models import (
 from directory.schema import CORE_GROUP, CORE_USER, ENTERPRISE, GROUP, MEMBER, USER, Attribute
 from scim.cursors import TIMEOUT_SECONDS
 from scim.limits import DEFAULT_COUNT, MAX_BULK_OPERATIONS, MAX_COUNT, MAX_LARGE_BODY
+from scim.projection import OURS
 from scim.resources import LIST_URN, Base, dump_json
 
 _PLACE = "https://base.invalid"
@@ -72,19 +73,35 @@ class Discovery:
     """The discovery resources of every directory. `documentation` is the address of the guides, if there is one."""
 
     def __init__(self, documentation: str = "") -> None:
-        types = [_resource_type(User[EnterpriseUser | Member]), _resource_type(Group)]
-        self._documents: dict[str, bytes] = {}
-        self._add("ServiceProviderConfig", _configuration(documentation))
-        self._add_list("ResourceTypes", types)
-        self._add_list("Schemas", _schemas())
+        self._documents = {
+            shows_ours: _Documents(documentation, shows_ours=shows_ours) for shows_ours in (True, False)
+        }
 
-    def read(self, path: Sequence[str], base: Base) -> bytes | None:
-        """The resource at a path below the base; None where there is none. URNs are found in any case."""
-        document = self._documents.get("/".join(path).lower())
+    def read(self, path: Sequence[str], base: Base, *, shows_ours: bool = True) -> bytes | None:
+        """The resource at a path below the base; None where there is none. URNs are found in any case.
+
+        `shows_ours` as in the profile of the directory that is asked.
+        """
+        document = self._documents[shows_ours].by_path.get("/".join(path).lower())
         return None if document is None else document.replace(_PLACE.encode(), base.url.encode())
 
+
+class _Documents:
+    """What the directories of some profiles say."""
+
+    def __init__(self, documentation: str, *, shows_ours: bool) -> None:
+        self.by_path: dict[str, bytes] = {}
+        self._add("ServiceProviderConfig", _configuration(documentation))
+        # An extension has no `returned`; one that no answer has unasked is told of among the schemas alone.
+        user = User[EnterpriseUser | Member] if shows_ours else User[EnterpriseUser]
+        self._add_list("ResourceTypes", [_resource_type(user), _resource_type(Group)])
+        schemas = _schemas()
+        if not shows_ours:
+            _mark_ours(schemas)
+        self._add_list("Schemas", schemas)
+
     def _add(self, path: str, document: Mapping[str, Any]) -> None:
-        self._documents[path.lower()] = dump_json(document)
+        self.by_path[path.lower()] = dump_json(document)
 
     def _add_list(self, path: str, documents: Sequence[Mapping[str, Any]]) -> None:
         """Source: RFC 7644 section 4: all of them in one list, whatever paging is asked for."""
@@ -173,6 +190,17 @@ def _schemas() -> list[dict[str, Any]]:
         schema = service_model.to_schema()
         documents.append(_dump(schema, "Schema", f"Schemas/{schema.id}"))
     return documents
+
+
+def _mark_ours(documents: Iterable[dict[str, Any]]) -> None:
+    """Announce that what is `OURS` is shown only where it is named. Source: RFC 7643 section 7"""
+    schemas = {document["id"]: document for document in documents}
+    for attribute in schemas[MEMBER]["attributes"]:
+        attribute["returned"] = "request"
+    for attribute in schemas[CORE_GROUP]["attributes"]:
+        for sub in attribute.get("subAttributes", ()):
+            if (attribute["name"], sub["name"]) == OURS[CORE_GROUP]:
+                sub["returned"] = "request"
 
 
 def _in_line(told: Iterable[dict[str, Any]], ours: Iterable[Attribute]) -> list[dict[str, Any]]:

@@ -158,12 +158,14 @@ class _Handler:
         return parse_json(self.request.body)
 
     def projection(self, schema: ResourceSchema) -> Projection:
-        if not self.parameters:
+        shows_ours = self.caller.profile.shows_ours
+        if shows_ours and not self.parameters:
             return WHOLE
         return read_projection(
             str(self.parameters.get("attributes", "")),
             str(self.parameters.get("excludedAttributes", "")),
             schema,
+            shows_ours=shows_ours,
         )
 
     @property
@@ -343,7 +345,14 @@ class _Handler:
 
     def lister(self) -> Lister:
         parts = self.context.parts
-        return Lister(self.reader(), self.context.base, self.caller.directory_id, parts.sealer, parts.clock())
+        return Lister(
+            self.reader(),
+            self.context.base,
+            self.caller.directory_id,
+            parts.sealer,
+            parts.clock(),
+            shows_ours=self.caller.profile.shows_ours,
+        )
 
     def tell_list(self, pieces: Iterator[bytes]) -> Answer:
         return Answer(HTTPStatus.OK, {"Content-Type": MEDIA_TYPE}, settle(pieces))
@@ -356,7 +365,9 @@ class _Handler:
             raise ForbiddenError(
                 "the discovery resources cannot be filtered; ask for all, or for one by its id"
             )
-        document = self.context.parts.discovery.read(segments, self.context.base)
+        document = self.context.parts.discovery.read(
+            segments, self.context.base, shows_ours=self.caller.profile.shows_ours
+        )
         if document is None:
             raise NotFoundError(f"there is no '{segments[-1][:200]}' among the {segments[0]}")
         return Answer(HTTPStatus.OK, {"Content-Type": MEDIA_TYPE}, document)

@@ -201,7 +201,8 @@ GROUPS = ResourceType("Group", GROUP, _read_groups, _render_groups)
 class Lister:
     """Answers lists of one directory, within one read transaction.
 
-    The answers are JSON in pieces; what is wrong with a request is raised before there is one.
+    The answers are JSON in pieces; what is wrong with a request is raised before there is one. `shows_ours` as in
+    a profile.
     """
 
     reader: ResourceReader
@@ -209,10 +210,11 @@ class Lister:
     directory_id: str
     sealer: Sealer
     now: datetime
+    shows_ours: bool = True
 
     def list_type(self, kind: ResourceType[_Row], request: ListRequest) -> Iterator[bytes]:
         """One page of users or of groups."""
-        projection = make_projection(request.attributes, request.excluded, kind.schema)
+        projection = self._projection(request, kind.schema)
         sort = find_sort(request.sort_by, kind.schema)
         if request.sort_by and sort is None:
             raise InvalidPathError(f"a {kind.name} has no attribute '{request.sort_by}' to sort by")
@@ -243,8 +245,10 @@ class Lister:
         Cursors lead forward only, which RFC 9865 section 2 allows. Source: RFC 7644 sections 3.4.2.1 and 3.4.3
         """
         mark = self._begin(request, "")
-        user_query, user_projection = _search_query(USERS, GROUPS, request)
-        group_query, group_projection = _search_query(GROUPS, USERS, request)
+        user_projection = self._projection(request, USER)
+        group_projection = self._projection(request, GROUP)
+        user_query = _search_query(USERS, GROUPS, request, user_projection)
+        group_query = _search_query(GROUPS, USERS, request, group_projection)
         is_among_groups = mark.resource_type == GROUPS.name
         users = _read(
             USERS,
@@ -276,6 +280,9 @@ class Lister:
             GROUPS.render(self.reader, groups.rows, self.base, group_projection),
         )
         return _frame(rows, users.total + groups.total, len(users.rows) + len(groups.rows), more)
+
+    def _projection(self, request: ListRequest, schema: ResourceSchema) -> Projection:
+        return make_projection(request.attributes, request.excluded, schema, shows_ours=self.shows_ours)
 
     def _question(self, request: ListRequest, type_name: str) -> Question:
         return Question(
@@ -316,22 +323,20 @@ def _follow(count: int, users: Page[UserResource], groups: Page[GroupResource], 
 
 
 def _search_query(
-    kind: ResourceType[_Row], other: ResourceType[_Other], request: ListRequest
-) -> tuple[ResourceQuery, Projection]:
+    kind: ResourceType[_Row], other: ResourceType[_Other], request: ListRequest, projection: Projection
+) -> ResourceQuery:
     """What is asked of one type in a search over both."""
-    projection = make_projection(request.attributes, request.excluded, kind.schema)
     sort = find_sort(request.sort_by, kind.schema)
     if request.sort_by and sort is None and find_sort(request.sort_by, other.schema) is None:
         raise InvalidPathError(f"no resource has an attribute '{request.sort_by}' to sort by")
     tree = read_filter(request.filter)
-    query = ResourceQuery(
+    return ResourceQuery(
         filter=None if tree is None else _restrict(tree, kind.schema, other.schema),
         sort=sort,
         is_descending=request.is_descending,
         with_groups=projection.shows_groups,
         with_grants=projection.shows_grants,
     )
-    return query, projection
 
 
 def _restrict(tree: Filter, schema: ResourceSchema, other: ResourceSchema) -> Filter:

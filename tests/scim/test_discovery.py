@@ -4,18 +4,21 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from directory.schema import CORE_GROUP, CORE_USER, ENTERPRISE, GROUP, MEMBER, USER, Attribute
 from scim import limits
 from scim.cursors import TIMEOUT_SECONDS
 from scim.discovery import Discovery
+from scim.profiles import PROFILES
 from scim.resources import Base
 
 BASE = Base("https://usher.example/scim/v2/1")
 COMMON = {"id", "externalId", "meta"}
 
 
-def read(*path: str) -> Any:  # noqa: ANN401 - JSON
-    found = Discovery("https://usher.example/docs").read(path, BASE)
+def read(*path: str, shows_ours: bool = True) -> Any:  # noqa: ANN401 - JSON
+    found = Discovery("https://usher.example/docs").read(path, BASE, shows_ours=shows_ours)
     assert found is not None, path
     return json.loads(found)
 
@@ -43,8 +46,35 @@ def test_schemas_say_what_values_are_read_by() -> None:
         CORE_GROUP: [attribute for name, attribute in GROUP.attributes.items() if name not in COMMON],
     }
 
-    for urn, attributes in ours.items():
-        compare(read("Schemas", urn)["attributes"], attributes, urn)
+    for profile in PROFILES.values():
+        for urn, attributes in ours.items():
+            told = read("Schemas", urn, shows_ours=profile.shows_ours)
+            compare(told["attributes"], attributes, urn)
+
+
+def on_request(told: Iterable[dict[str, Any]], place: str = "") -> set[str]:
+    """The paths that a client is told to name when it wants them."""
+    found = set()
+    for entry in told:
+        path = f"{place}{entry['name']}"
+        if entry["returned"] == "request":
+            found.add(path)
+        found |= on_request(entry.get("subAttributes", ()), f"{path}.")
+    return found
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_only_the_strict_must_name_what_no_client_can_say(profile: str) -> None:
+    shows_ours = PROFILES[profile].shows_ours
+    schemas = {one["id"]: one for one in read("Schemas", shows_ours=shows_ours)["Resources"]}
+
+    told = {urn: on_request(schema.get("attributes", ())) for urn, schema in schemas.items()}
+
+    assert shows_ours is (profile != "strict")
+    expected = {} if shows_ours else {MEMBER: set(USER.extensions[MEMBER]), CORE_GROUP: {"members.display"}}
+    assert {urn: paths for urn, paths in told.items() if paths} == expected
+    for urn, schema in schemas.items():
+        assert read("Schemas", urn, shows_ours=shows_ours) == schema
 
 
 def test_password_is_never_returned_and_names_are_unique() -> None:
@@ -81,11 +111,12 @@ def test_configuration_announces_what_is_done() -> None:
 
 
 def test_resource_types_name_their_schemas() -> None:
-    told = {one["id"]: one for one in read("ResourceTypes")["Resources"]}
+    for shows_ours, extensions in ((True, {ENTERPRISE, MEMBER}), (False, {ENTERPRISE})):
+        told = {one["id"]: one for one in read("ResourceTypes", shows_ours=shows_ours)["Resources"]}
 
-    assert {name: one["schema"] for name, one in told.items()} == {"User": CORE_USER, "Group": CORE_GROUP}
-    assert {one["schema"] for one in told["User"]["schemaExtensions"]} == {ENTERPRISE, MEMBER}
-    assert {one["endpoint"] for one in told.values()} == {"/Users", "/Groups"}
+        assert {name: one["schema"] for name, one in told.items()} == {"User": CORE_USER, "Group": CORE_GROUP}
+        assert {one["schema"] for one in told["User"]["schemaExtensions"]} == extensions
+        assert {one["endpoint"] for one in told.values()} == {"/Users", "/Groups"}
 
 
 def test_no_answer_has_null_and_each_knows_its_own_address() -> None:

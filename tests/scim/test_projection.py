@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from directory.schema import CORE_USER, ENTERPRISE, GROUP, MEMBER, USER
+from directory.schema import CORE_GROUP, CORE_USER, ENTERPRISE, GROUP, MEMBER, USER
 from scim.errors import BadRequestError
 from scim.projection import Projection, make_projection, read_projection
 
@@ -20,8 +20,29 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+STAFF: dict[str, Any] = {
+    "schemas": [CORE_GROUP],
+    "id": "2",
+    "displayName": "Staff",
+    "members": [{"value": "1", "display": "Ada"}],
+}
+
+
 def shown(attributes: str = "", excluded: str = "") -> dict[str, Any]:
     return read_projection(attributes, excluded, USER).apply(dict(DOCUMENT))
+
+
+def shown_to_the_strict(attributes: str = "", excluded: str = "") -> dict[str, Any]:
+    return read_projection(attributes, excluded, USER, shows_ours=False).apply(dict(DOCUMENT))
+
+
+def staff_shown_to_the_strict(attributes: str = "", excluded: str = "") -> dict[str, Any]:
+    """The group, seen whole and in pieces."""
+    projection = read_projection(attributes, excluded, GROUP, shows_ours=False)
+    told = projection.apply(dict(STAFF))
+    if projection.shows_members:
+        assert told["members"] == [projection.apply_to_member(dict(entry)) for entry in STAFF["members"]]
+    return told
 
 
 def test_without_parameters_everything_is_shown() -> None:
@@ -126,3 +147,58 @@ def test_entries_of_members_are_cut() -> None:
     assert cut("members.value", "") == {"value": "1"}
     assert cut("", "members.display") == {"value": "1", "type": "User"}
     assert Projection(kept={}).shows_members is False
+
+
+def test_what_only_we_say_waits_to_be_asked_for_by_the_strict() -> None:
+    unasked = {name: value for name, value in DOCUMENT.items() if name != MEMBER}
+
+    assert shown_to_the_strict() == {**unasked, "schemas": [CORE_USER, ENTERPRISE]}
+    assert MEMBER not in shown_to_the_strict("userName")
+    left = shown_to_the_strict(excluded="name,emails,meta")
+    assert left == {
+        "schemas": [CORE_USER, ENTERPRISE],
+        "id": "1",
+        "userName": "ada",
+        ENTERPRISE: DOCUMENT[ENTERPRISE],
+    }
+
+
+@pytest.mark.parametrize("name", [MEMBER, MEMBER.upper(), f"{MEMBER}:seat", f"{MEMBER.lower()}:SEAT"])
+def test_strict_are_shown_what_they_name(name: str) -> None:
+    assert shown_to_the_strict(name) == {
+        "schemas": [CORE_USER, MEMBER],
+        "id": "1",
+        MEMBER: DOCUMENT[MEMBER],
+    }
+    assert shown_to_the_strict(f"userName,{name}")["userName"] == "ada"
+
+
+def test_display_of_members_is_shown_to_the_strict_by_its_own_name_only() -> None:
+    without = [{"value": "1"}]
+
+    assert staff_shown_to_the_strict()["members"] == without
+    assert staff_shown_to_the_strict("members")["members"] == without
+    assert staff_shown_to_the_strict(excluded="displayName")["members"] == without
+    assert staff_shown_to_the_strict("MEMBERS.DISPLAY")["members"] == [{"display": "Ada"}]
+    assert staff_shown_to_the_strict("members.value,members.display")["members"] == STAFF["members"]
+    assert staff_shown_to_the_strict("members,members.display")["members"] == STAFF["members"]
+    assert "members" not in staff_shown_to_the_strict(excluded="members")
+    assert "members" not in staff_shown_to_the_strict("nothing")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "groups", "grants"),
+    [
+        ("", "", True, False),
+        ("", "groups", False, False),
+        (MEMBER, "", False, True),
+        (f"{MEMBER}:seat", "", False, False),
+        (f"{MEMBER}:grants.role,groups", "", True, True),
+    ],
+)
+def test_what_the_strict_do_not_ask_for_need_not_be_read(
+    attributes: str, excluded: str, groups: bool, grants: bool
+) -> None:
+    projection = read_projection(attributes, excluded, USER, shows_ours=False)
+
+    assert (projection.shows_groups, projection.shows_grants) == (groups, grants)
