@@ -28,10 +28,12 @@ class PutUser:
     """The user is as given: created, updated, brought back, activated or deactivated by its `activity`.
 
     `fingerprint` is the digest of what the source showed, kept so that a later read can skip an unchanged entry.
+    `is_new`: the external id has been minted for this change, so that nothing is stored under it.
     """
 
     user: UserFacts
     fingerprint: bytes = b""
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -798,6 +798,7 @@ def _add_domain(work: Work, change: AddDomain) -> None:
     if domain in work.writer.domains():
         return
     work.writer.put_domain(domain, work.now)
+    work.amend_model()
     work.ledger.record("domain.verified", (_organisation(work),), (_field("domain", None, domain),))
 
 

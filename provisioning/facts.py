@@ -109,6 +109,8 @@ def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[Ext
     groups: set[ExternalId] = set()
     for change in changes:
         match change:
+            case PutUser(is_new=True):
+                pass
             case PutUser(user):
                 users.add(user.external_id)
             case DeactivateUser(external_id) | DeleteUser(external_id):
@@ -514,7 +516,7 @@ def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
         for external_id, user in fold.new_users.items()
         if external_id not in found and user.mails
     }
-    domains = writer.domains() if keys else frozenset()
+    domains = fold.work.model.inputs.domains
     keys = {external_id: key for external_id, key in keys.items() if key.rpartition("@")[2] in domains}
     if keys:
         by_mail = writer.members_by_mail(set(keys.values()))

@@ -74,7 +74,7 @@ class Mint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """What an organisation's access model is compiled from, apart from its catalogue.
+    """What an organisation's access model is compiled from, apart from its catalogue, and its verified domains.
 
     `nesting` leaves out what SCIM clients nest: it gives nothing.
     """
@@ -85,6 +85,7 @@ class ModelInputs:
     nesting: tuple[tuple[GroupId, GroupId], ...]
     custom_roles: tuple[PutRole, ...]
     default_roles: Mapping[DirectoryId, RoleId | None]
+    domains: frozenset[str]
 
 
 class Reader(Protocol):
@@ -263,6 +264,9 @@ class EventQuery:
 
 class Writer(Reader, Protocol):
     """The transaction in which one command happens. The organisation's row is locked until it ends."""
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of the transaction: left by an exception, what was written in it is taken back and nothing else."""
 
     def check_fence(self, directory_id: DirectoryId, fence: int, lease_until: datetime) -> bool:
         """Renew the lease; False when another run has taken the directory over."""

@@ -79,7 +79,8 @@ class UserExchange:
         if self.caller.refuses_foreign_domains:
             known = set[str]() if stored is None else _addresses(stored.resource)
             _check_domains(_addresses(resource) - known, reader.domains())
-        return (PutUser(user_facts(UserId(self.user_id), resource, bool(resource["active"]))),)
+        facts = user_facts(UserId(self.user_id), resource, bool(resource["active"]))
+        return (PutUser(facts, is_new=stored is None),)
 
     def check_name_free(self, resources: ResourceReader, user_name: str) -> None:
         holder = resources.user_named(user_name)

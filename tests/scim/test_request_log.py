@@ -12,6 +12,7 @@ from provisioning.resources import LoggedRequest
 from scim.answers import Answer, SCIMRequest
 from scim.callers import make_caller
 from scim.request_log import MAX_BODY, MAX_EVENTS, RequestLog, Visit
+from scim.resources import dump_json
 from tests.builders import MONDAY
 from tests.scim.builders import DOCUMENTS
 
@@ -25,7 +26,7 @@ def describe(request: SCIMRequest, answer: Answer | None = None) -> LoggedReques
 
 
 def kept(body: object) -> Any:  # noqa: ANN401 - JSON
-    told = describe(SCIMRequest("POST", "Users", body=json.dumps(body).encode())).request_body
+    told = describe(SCIMRequest("POST", "Users", body=dump_json(body))).request_body
     assert told is not None
     return json.loads(told)
 
