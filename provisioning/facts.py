@@ -82,7 +82,8 @@ def fold_directory_changes(
 
     Cost follows the changes: only the users, groups and memberships named are read, never a group's member list.
     """
-    user_ids, group_ids = _named(changes)
+    user_ids, member_ids, group_ids = _named(changes)
+    member_ids -= user_ids
     fold = _Fold(
         work=work,
         directory=directory,
@@ -90,6 +91,9 @@ def fold_directory_changes(
         users=work.writer.users_by_external_id(directory.directory_id, user_ids) if user_ids else {},
         groups=work.writer.groups_by_external_id(directory.directory_id, group_ids) if group_ids else {},
     )
+    if member_ids:
+        members = work.writer.users_by_external_id(directory.directory_id, member_ids, with_documents=False)
+        fold.users.update(members)
     for change in changes:
         _fold_one(fold, change)
     _store_users(fold)
@@ -104,8 +108,12 @@ def fold_directory_changes(
         watch_removals(work, directory, fold.removals)
 
 
-def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
+def _named(
+    changes: Iterable[DirectoryChange],
+) -> tuple[set[ExternalId], set[ExternalId], set[ExternalId]]:
+    """The users that something is said about, those named as members, and the groups."""
     users: set[ExternalId] = set()
+    edges: set[ExternalId] = set()
     groups: set[ExternalId] = set()
     for change in changes:
         match change:
@@ -121,13 +129,13 @@ def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[Ext
                 groups.add(external_id)
             case AddMembers(external_id, members) | RemoveMembers(external_id, members):
                 groups.add(external_id)
-                users.update(members)
+                edges.update(members)
             case AddSubgroups(external_id, subgroups) | RemoveSubgroups(external_id, subgroups):
                 groups.add(external_id)
                 groups.update(subgroups)
             case _:
                 assert_never(change)
-    return users, groups
+    return users, edges, groups
 
 
 def _fold_one(fold: _Fold, change: DirectoryChange) -> None:

@@ -100,9 +100,13 @@ class Reader(Protocol):
     def directories(self) -> list[StoredDirectory]: ...
 
     def users_by_external_id(
-        self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
+        self,
+        directory_id: DirectoryId,
+        external_ids: Collection[ExternalId],
+        *,
+        with_documents: bool = True,
     ) -> dict[ExternalId, StoredUser]:
-        """Tombstones included."""
+        """Tombstones included. Without documents they have no mails, attributes and resource, and are not written."""
 
     def groups_by_external_id(
         self, directory_id: DirectoryId, external_ids: Collection[ExternalId]

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 from flask.blueprints import BlueprintSetupState
+from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from scim.answers import MEDIA_TYPE, Answer, SCIMRequest
@@ -36,6 +37,7 @@ _HEADERS = {
 _REST = "<scim_rest:rest>"
 _SEGMENTS_BEFORE = 4
 _RETRY_SECONDS = 5
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class _Anything(BaseConverter):
@@ -127,8 +129,18 @@ def _read_body(environ: "WSGIEnvironment", limit: int) -> bytes:
     return read_body(environ["wsgi.input"], limit, None) if environ.get("wsgi.input_terminated") else b""
 
 
+class _Ready(Response):
+    """A response whose headers are as they shall be: our addresses are absolute and of ASCII already."""
+
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:  # noqa: ARG002 - Werkzeug's signature
+        return self.headers
+
+
 def _respond(answer: Answer) -> Response:
-    response = Response(answer.body, answer.status, answer.headers or None)
+    response = _Ready(answer.body, answer.status, answer.headers or None)
     if "Content-Type" not in answer.headers:
         del response.headers["Content-Type"]
+    if answer.status in _BODILESS:
+        # Source: RFC 9110 section 8.6
+        del response.headers["Content-Length"]
     return response

@@ -343,9 +343,10 @@ def _known_members(resources: ResourceReader, ids: Collection[str]) -> MemberKin
 def _replace_members(resources: ResourceReader, group_id: GroupId, members: Collection[str]) -> list[Change]:
     """The changes after which exactly these are members. The database compares the sets."""
     wanted = dict.fromkeys(members)
-    kinds = _known_members(resources, wanted)
-    users, groups = resources.surplus_in(group_id, wanted.keys())
+    # Who is in the group already is known; only the others may be nobody.
     fresh = resources.absent_from(group_id, wanted.keys())
+    kinds = _known_members(resources, fresh)
+    users, groups = resources.surplus_in(group_id, wanted.keys())
     return [*_remove(group_id, users, groups), *_add(group_id, fresh, kinds)]
 
 
