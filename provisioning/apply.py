@@ -83,9 +83,7 @@ class Rehearsal:
         self._mint = mint
         self._models = models
 
-    def take(
-        self, command: Command, exchange: Exchange
-    ) -> tuple[Applied | Refused, tuple[EventRow, ...]]:
+    def take(self, command: Command, exchange: Exchange) -> tuple[Applied | Refused, tuple[EventRow, ...]]:
         """Do what `apply_changes` would do; the outcome with the events that would be written.
 
         What is refused, or raises, leaves nothing behind for the next. People whom only later batches would reach

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from directory.ids import EventId, OrganisationId
 from directory.schema import GROUP, USER, ResourceSchema
-from provisioning.apply import Exchange, apply_changes, rehearse_exchange
+from provisioning.apply import Exchange, Rehearsal, apply_changes, open_rehearsal
 from provisioning.commands import Applied, Command, Refused
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, Mint, UnitOfWork
@@ -77,12 +77,12 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks, and whether it counts. `is_rehearsal`: everything is worked out and nothing is kept."""
+    """Who asks, and whether it counts. In a `rehearsal` everything is worked out and nothing is kept."""
 
     parts: Parts
     caller: Caller
     request_id: str
-    is_rehearsal: bool = False
+    rehearsal: Rehearsal | None = None
 
     @property
     def base(self) -> Base:
@@ -105,11 +105,15 @@ def handle(request: SCIMRequest, context: Context, resources: ResourceReader | N
 
 def rehearse(request: SCIMRequest, context: Context) -> Answer:
     """Answer a request as `handle` would, keeping nothing. The body is whole; `foreseen` holds the events."""
-    rehearsed = replace(context, is_rehearsal=True)
+    parts = context.parts
+    unit_of_work = parts.unit_of_work(context.caller.organisation_id)
     if not is_read(request):
-        return handle(request, rehearsed, None)
-    with context.parts.unit_of_work(context.caller.organisation_id).read() as reader:
-        answer = handle(request, rehearsed, reader.resources(context.caller.directory_id))
+        with open_rehearsal(
+            unit_of_work=unit_of_work, clock=parts.clock, mint=parts.mint, models=parts.models
+        ) as rehearsal:
+            return handle(request, replace(context, rehearsal=rehearsal), None)
+    with unit_of_work.read() as reader:
+        answer = handle(request, context, reader.resources(context.caller.directory_id))
         answer.body = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
         return answer
 
@@ -420,22 +424,14 @@ class _Handler:
             request_id=self.context.request_id,
             refuse_when_full=True,
         )
-        unit_of_work = parts.unit_of_work(caller.organisation_id)
         outcome: Applied | Refused
-        if self.context.is_rehearsal:
-            outcome, rows = rehearse_exchange(
-                command,
-                exchange,
-                unit_of_work=unit_of_work,
-                clock=parts.clock,
-                mint=parts.mint,
-                models=parts.models,
-            )
+        if self.context.rehearsal is not None:
+            outcome, rows = self.context.rehearsal.take(command, exchange)
             self.foreseen.extend(rows)
         else:
             outcome = apply_changes(
                 command,
-                unit_of_work=unit_of_work,
+                unit_of_work=parts.unit_of_work(caller.organisation_id),
                 clock=parts.clock,
                 mint=parts.mint,
                 models=parts.models,
