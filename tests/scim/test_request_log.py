@@ -13,7 +13,6 @@ from scim.answers import Answer, SCIMRequest
 from scim.callers import make_caller
 from scim.request_log import MAX_BODY, MAX_EVENTS, RequestLog, Visit
 from scim.resources import dump_json
-from scim.resources import dump_json
 from tests.builders import MONDAY
 from tests.scim.builders import DOCUMENTS
 
