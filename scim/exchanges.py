@@ -32,7 +32,8 @@ from scim.conditions import check_version
 from scim.errors import InvalidValueError, NotFoundError, UniquenessError
 from scim.facts import group_facts, user_facts
 from scim.members import MEMBERS, MemberChange, fold_steps
-from scim.patch import Operation, patch_group, patch_user
+from scim.operations import Operation
+from scim.patch import patch_group, patch_user
 from scim.paths import compile_entry_filter
 from scim.profiles import Leniency
 from scim.projection import Projection

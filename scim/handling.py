@@ -54,7 +54,7 @@ from scim.exchanges import (
     UserExchange,
     show_group,
 )
-from scim.patch import read_operations
+from scim.operations import read_operations
 from scim.profiles import Leniency
 from scim.projection import Projection, read_projection
 from scim.queries import GROUPS, USERS, Lister, ListRequest, read_list_request

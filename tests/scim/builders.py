@@ -77,3 +77,8 @@ OPERATIONS = st.fixed_dictionaries(
 )
 PATCHES = st.builds(lambda operations: {"Operations": operations}, st.lists(OPERATIONS, max_size=3))
 DOCUMENTS = st.dictionaries(NAMES, VALUES, max_size=6)
+
+
+def operation(op: str, path: str | None = None, **value: object) -> dict[str, object]:
+    """One operation of a PATCH."""
+    return {"op": op, **({} if path is None else {"path": path}), **value}
