@@ -3,24 +3,11 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
-import pytest
 import structlog
 
 from service.logs import set_up_logs
 from service.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def kept_logging() -> Iterator[None]:
-    """Leave the process's logging as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_line_is_json_without_secrets() -> None:
