@@ -47,11 +47,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a page begins; `position` None: at the first row. `resource_type` is the part of a search it lies in."""
+    """Where a page begins; `position` None: at the first row. `resource_type` is the part of a search it lies in.
+
+    `total` is how many rows there were when the first page was read; None: not counted yet.
+    """
 
     count: int
     position: Position | None
     resource_type: str = ""
+    total: int | None = None
 
 
 def seal_cursor(question: Question, mark: Mark, *, sealer: Sealer, now: datetime) -> str:
@@ -64,6 +68,7 @@ def seal_cursor(question: Question, mark: Mark, *, sealer: Sealer, now: datetime
             mark.count,
             mark.resource_type,
             None if position is None else [position.key, position.id, position.direction.value],
+            mark.total,
             int(now.timestamp()),
         ]
     )
@@ -106,9 +111,9 @@ def _open(text: str, question: Question, sealer: Sealer) -> tuple[Mark, int] | N
     form, digest, *told = orjson.loads(opened)
     if form != _FORM or digest != question.digest():
         return None
-    count, resource_type, place, made_at = told
+    count, resource_type, place, total, made_at = told
     position = None if place is None else Position(place[0], place[1], Direction(place[2]))
-    return Mark(count, position, resource_type), made_at
+    return Mark(count, position, resource_type, total), made_at
 
 
 def _place(question: Question) -> bytes:

@@ -201,6 +201,9 @@ GROUPS = ResourceType("Group", GROUP, _read_groups, _render_groups)
 class Lister:
     """Answers lists of one directory, within one read transaction.
 
+    `totalResults` is counted in it; a page at a cursor repeats what was counted for the first one, so that it
+    costs the same however long the list is. Source: RFC 9865 section 2 leaves the number to the server.
+
     The answers are JSON in pieces; what is wrong with a request is raised before there is one. `shows_ours` as in
     a profile.
     """
@@ -228,16 +231,18 @@ class Lister:
             after=mark.position,
             with_groups=projection.shows_groups,
             with_grants=projection.shows_grants,
+            with_total=mark.total is None,
         )
         page = _read(kind, self.reader, query)
+        total = page.total if mark.total is None else mark.total
         if request.cursor is None:
             more: dict[str, object] = {"startIndex": request.start_index}
         else:
-            following = Mark(mark.count, page.last) if page.last else None
-            preceding = Mark(mark.count, page.first) if page.first else None
+            following = Mark(mark.count, page.last, total=total) if page.last else None
+            preceding = Mark(mark.count, page.first, total=total) if page.first else None
             more = self._cursors(self._question(request, kind.name), following, preceding)
         rows = kind.render(self.reader, page.rows, self.base, projection)
-        return _frame(rows, page.total, len(page.rows), more)
+        return _frame(rows, total, len(page.rows), more)
 
     def search_everything(self, request: ListRequest) -> Iterator[bytes]:
         """One page of users and groups, users first. What a type does not have counts as absent there.
@@ -256,6 +261,7 @@ class Lister:
             replace(
                 user_query,
                 limit=0 if is_among_groups else mark.count,
+                with_total=mark.total is None,
                 skip=request.start_index - 1 if request.cursor is None else 0,
                 after=None if is_among_groups else mark.position,
             ),
@@ -267,19 +273,22 @@ class Lister:
             replace(
                 group_query,
                 limit=left,
+                with_total=mark.total is None,
                 skip=max(0, request.start_index - 1 - users.total) if request.cursor is None else 0,
                 after=mark.position if is_among_groups else None,
             ),
         )
+        total = users.total + groups.total if mark.total is None else mark.total
         if request.cursor is None:
             more: dict[str, object] = {"startIndex": request.start_index}
         else:
-            more = self._cursors(self._question(request, ""), _follow(mark.count, users, groups, left), None)
+            following = _follow(replace(mark, total=total), users, groups, left)
+            more = self._cursors(self._question(request, ""), following, None)
         rows = _join(
             USERS.render(self.reader, users.rows, self.base, user_projection),
             GROUPS.render(self.reader, groups.rows, self.base, group_projection),
         )
-        return _frame(rows, users.total + groups.total, len(users.rows) + len(groups.rows), more)
+        return _frame(rows, total, len(users.rows) + len(groups.rows), more)
 
     def _projection(self, request: ListRequest, schema: ResourceSchema) -> Projection:
         return make_projection(request.attributes, request.excluded, schema, shows_ours=self.shows_ours)
@@ -313,13 +322,17 @@ def _read(kind: ResourceType[_Row], reader: ResourceReader, query: ResourceQuery
         raise InvalidFilterError(str(error)) from error
 
 
-def _follow(count: int, users: Page[UserResource], groups: Page[GroupResource], left: int) -> Mark | None:
-    """Where a search goes on; before the first group when the users have just filled a page."""
+def _follow(mark: Mark, users: Page[UserResource], groups: Page[GroupResource], left: int) -> Mark | None:
+    """Where a search goes on; before the first group when the users have just filled a page.
+
+    Whether there are groups at all is not counted again: the last page may be empty.
+    """
     if users.last is not None:
-        return Mark(count, users.last, USERS.name)
+        return replace(mark, position=users.last, resource_type=USERS.name)
     if groups.last is not None:
-        return Mark(count, groups.last, GROUPS.name)
-    return Mark(count, None, GROUPS.name) if count and not left and groups.total else None
+        return replace(mark, position=groups.last, resource_type=GROUPS.name)
+    has_groups = mark.count and not left and groups.total
+    return replace(mark, position=None, resource_type=GROUPS.name) if has_groups else None
 
 
 def _search_query(
