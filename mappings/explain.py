@@ -79,6 +79,14 @@ class GroupStep:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldStep:
+    """The grant is kept although the facts give it no more."""
+
+    grant: Grant
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObstacleStep:
     """One thing that is missing, with the grant or rule that would otherwise allow it."""
 
@@ -88,7 +96,7 @@ class ObstacleStep:
     rule_id: RuleId | None = None
 
 
-Step = AnswerStep | GrantStep | RuleStep | GroupStep | ObstacleStep
+Step = AnswerStep | GrantStep | RuleStep | GroupStep | HeldStep | ObstacleStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +120,14 @@ def explain(
     now: datetime,
     access_version: int,
     is_waiting: bool = False,
+    held: Sequence[Grant] = (),
 ) -> Explanation:
     """Explain the answer to one question about one member.
 
-    `is_waiting`: the member is on the waiting list and holds nothing in spite of what the rules give.
+    `is_waiting`: the member is on the waiting list and holds nothing in spite of what the rules give. `held` is what
+    the member keeps while a change that would take it waits, for another Admin or for an administrator's word.
     """
-    question = _Question(model, facts, permission, resource, now, access_version, is_waiting)
+    question = _Question(model, facts, permission, resource, now, access_version, is_waiting, tuple(held))
     decision = question.decide(question.access())
     if decision.allowed:
         return Explanation(decision, tuple(_reasons(question, decision)))
@@ -133,10 +143,19 @@ class _Question:
     now: datetime
     access_version: int
     is_waiting: bool
+    held: tuple[Grant, ...] = ()
 
     def access(self) -> Access:
         access = resolve_access(self.model, self.facts, now=self.now)
+        if self.held:
+            given = {grant.pair for grant in access.grants}
+            kept = tuple(grant for grant in self.held if grant.pair not in given)
+            return replace(access, is_active=True, grants=(*access.grants, *kept))
         return replace(access, grants=()) if self.is_waiting else access
+
+    def is_only_held(self, grant: Grant) -> bool:
+        """Whether the facts alone would not give the grant."""
+        return bool(self.held) and grant not in resolve_access(self.model, self.facts, now=self.now).grants
 
     def decide(self, access: Access) -> Decision:
         model = self.model
@@ -199,6 +218,11 @@ def _reasons(question: _Question, decision: Decision) -> Iterator[Step]:
     grant = next(grant for grant in question.access().grants if grant.pair == decision.grant)
     held = f"{grant.role} at {question.place(grant.scope_id)}"
     yield GrantStep(grant, f"The member holds {held}, {_basis(question, grant.provenance)}.")
+    if question.is_only_held(grant):
+        yield HeldStep(
+            grant, "The directory has taken it; that change is held and takes effect when it is let through."
+        )
+        return
     rule = None if grant.provenance.rule_id is None else question.model.rule(grant.provenance.rule_id)
     if rule is not None:
         written = f"written by {rule.author} on {rule.created_at:%Y-%m-%d}"

@@ -109,6 +109,7 @@ def explain_access(
         now=now,
         access_version=state.access_version,
         is_waiting=record.seat is Seat.WAITING,
+        held=[held.grant for held in record.held] if record.is_held or record.staged is not None else (),
     )
     pair = explanation.decision.grant
     opened = [

@@ -3,13 +3,14 @@ from datetime import UTC, datetime
 import pytest
 
 from directory.ids import ScopeId
-from mappings.access import AccessModel, MemberFacts
+from mappings.access import AccessModel, MemberFacts, resolve_access
 from mappings.catalogue import Resolution
 from mappings.explain import (
     AnswerStep,
     Explanation,
     GrantStep,
     GroupStep,
+    HeldStep,
     Obstacle,
     ObstacleStep,
     RuleStep,
@@ -64,6 +65,30 @@ def test_yes_walks_from_the_grant_to_the_group() -> None:
         "Rule r1 version 2, written by ann@example.org on 2026-01-02, gives Member to the group 'A'.",
         "The directory user user is in 'A'.",
     )
+
+
+def test_yes_by_a_grant_that_is_kept_says_that_its_loss_is_held() -> None:
+    found = model(rule("r1", "a", "Member", "tower"))
+    kept = resolve_access(found, member(user("a")), now=NOW).grants
+
+    explanation = explain(
+        found, member(user()), "devices.add", ScopeId("u1"), now=NOW, access_version=5, held=kept
+    )
+
+    assert explanation.decision.allowed
+    assert [type(step) for step in explanation.steps] == [AnswerStep, GrantStep, HeldStep]
+    assert "that change is held" in explanation.sentences[-1]
+
+
+def test_yes_by_what_the_facts_give_speaks_of_no_change_that_is_held() -> None:
+    found = model(rule("r1", "a", "Member", "tower"))
+    kept = resolve_access(found, member(user("a")), now=NOW).grants
+
+    explanation = explain(
+        found, member(user("a")), "devices.add", ScopeId("u1"), now=NOW, access_version=5, held=kept
+    )
+
+    assert [type(step) for step in explanation.steps] == [AnswerStep, GrantStep, RuleStep, GroupStep]
 
 
 def test_yes_shows_the_shortest_nesting() -> None:

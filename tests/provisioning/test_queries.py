@@ -153,6 +153,22 @@ def test_an_explanation_leads_to_the_request_that_gave_the_access(world: World) 
     assert answer.chain[-1]["cause"]["scim_request_id"] == "req_1"
 
 
+def test_explain_and_decide_agree_about_the_last_admin_whose_change_is_held(new_world: MakeWorld) -> None:
+    world = new_world(with_owner=False)
+    hq = world.team("ann", role=ADMIN)
+    world.push(hq, DeactivateUser(external("ann")))
+
+    with world.read() as reader:
+        ann = world.member_of(hq, "ann")
+        answer = explain_access(reader, world.models, ann, "tasks.view", world.root, now=world.clock())
+        decided = decide_once(reader, world.models, ann, "tasks.view", world.root)
+
+    assert answer is not None
+    assert answer.explanation.decision.allowed
+    assert decided.allowed
+    assert "that change is held" in answer.explanation.sentences[-1]
+
+
 def test_a_denial_names_what_is_missing(new_world: MakeWorld) -> None:
     world = new_world(plan="Starter", policy="waitlist")
     hq = world.team("ann")
