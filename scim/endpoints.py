@@ -16,15 +16,13 @@ from werkzeug.routing import BaseConverter
 from scim.answers import MEDIA_TYPE, Answer, SCIMRequest
 from scim.errors import ERROR_URN
 from scim.handling import PATTERNS
-from scim.resources import dump_json
+from scim.resources import PREFIX, dump_json
 from scim.serving import Arrival
 from web.frame import REQUEST_ID
 from web.requests import read_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-PREFIX = "/scim/v2"
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HEADERS = {

@@ -59,7 +59,7 @@ from scim.profiles import Leniency
 from scim.projection import Projection, read_projection
 from scim.queries import GROUPS, USERS, Lister, ListRequest, read_list_request
 from scim.refusals import explain_refusal
-from scim.resources import WHOLE, Base, dump_json, user_document
+from scim.resources import PREFIX, WHOLE, Base, dump_json, user_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Context:
 
     @property
     def base(self) -> Base:
-        return Base(f"{self.parts.public_url}/scim/v2/{self.caller.directory_id}")
+        return Base(f"{self.parts.public_url}{PREFIX}/{self.caller.directory_id}")
 
 
 def handle(request: SCIMRequest, context: Context, resources: ResourceReader | None) -> Answer:

@@ -14,6 +14,9 @@ from provisioning.resources import GroupMember, GroupResource, UserResource
 from scim.conditions import render_version
 from scim.projection import Projection
 
+PREFIX = "/scim/v2"
+"""Where the endpoint of every directory begins, below the public address."""
+
 LIST_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 WHOLE = Projection()
 

@@ -14,7 +14,8 @@ from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import Forbidden, HTTPException
 
-from scim.endpoints import PREFIX, render_failure
+from scim.endpoints import render_failure
+from scim.resources import PREFIX
 from service.metrics import Metrics, OrganisationFigures
 from service.request_log import RequestLog
 from service.scim_edge import scim_blueprint

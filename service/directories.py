@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from directory.ids import DirectoryId
-from scim.endpoints import PREFIX
+from scim.resources import PREFIX
 from service.errors import InputError
 from service.settings import Settings
 from sync.dialects import make_dialect

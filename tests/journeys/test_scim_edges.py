@@ -20,9 +20,9 @@ from directory.changes import PutDirectory, RevokeToken, SetPlan
 from provisioning.resources import LoggedRequest, RequestQuery
 from scim.answers import SCIMRequest
 from scim.callers import make_caller
-from scim.endpoints import PREFIX
 from scim.errors import ERROR_URN
 from scim.handling import PATTERNS, Context, rehearse
+from scim.resources import PREFIX
 from service.app import REQUEST_LOG
 from service.request_log import RequestLog
 from service.scim_edge import scim_parts
