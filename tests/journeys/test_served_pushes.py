@@ -33,8 +33,7 @@ def granian(shell: Shell) -> Iterator[tuple[int, subprocess.Popen[str]]]:
         wait_until_ready(port, process)
         yield port, process
     finally:
-        if process.poll() is None:
-            process.terminate()
+        process.terminate()
         process.communicate(timeout=PATIENCE_SECONDS)
 
 
