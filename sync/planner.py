@@ -19,7 +19,8 @@ from provisioning.ports import Reader, UnitOfWork
 from provisioning.runs import Reading
 from provisioning.state import StoredDirectory, StoredUser
 from sync.errors import UnreadableSourceError
-from sync.snapshot import Complete, Failed, Snapshot, SnapshotGroup
+from sync.outcome import Complete, Failed
+from sync.snapshot import Snapshot, SnapshotGroup
 
 _DEFAULT_GRACE_RUNS = 1
 _NOBODY: AbstractSet[ExternalId] = frozenset()

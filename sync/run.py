@@ -14,6 +14,7 @@ from sync.dialects import make_dialect
 from sync.dialects.dialect import DialectSettings
 from sync.errors import SyncError
 from sync.export_file import open_export
+from sync.ldif_source import LDIFSource
 from sync.planner import plan_snapshot
 from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings
 
@@ -44,7 +45,8 @@ def plan_directory(
     settings = directory.settings
     dialect = make_dialect(str(settings.get("dialect", "generic")), dialect_settings(settings), now=now)
     with open_export(exports, str(settings.get("file", ""))) as export:
-        snapshot = Snapshot(export, dialect=dialect, settings=snapshot_settings(settings))
+        source = LDIFSource(export, checksum_required=bool(settings.get("checksum_required", False)))
+        snapshot = Snapshot(source, dialect=dialect, settings=snapshot_settings(settings))
         plan, reading = plan_snapshot(snapshot, directory, unit_of_work=unit_of_work)
     crossed = crossed_limits(plan.counts, guard_limits(settings))
     return PlannedRun(plan, reading, crossed, snapshot.counts)
@@ -90,7 +92,6 @@ def snapshot_settings(settings: Mapping[str, str | int | bool]) -> SnapshotSetti
         user_bases=_words(settings, "user_bases", ";"),
         group_bases=_words(settings, "group_bases", ";"),
         ignored_references=_words(settings, "ignored_references", ";"),
-        checksum_required=bool(settings.get("checksum_required", False)),
     )
 
 

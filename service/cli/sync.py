@@ -142,7 +142,7 @@ def _ignored(counts: SnapshotCounts) -> str:
 def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
     for rejection in counts.rejections[:_REJECTIONS_SHOWN]:
         call.output.line(
-            f"  rejected, line {rejection.line}, {clean(rejection.dn) or '(no dn)'}: {clean(rejection.reason)}"
+            f"  rejected, {counts.place} {rejection.number}, {clean(rejection.dn) or '(no dn)'}: {clean(rejection.reason)}"
         )
     if counts.rejected > _REJECTIONS_SHOWN:
         call.output.line(f"  ... and {counts.rejected - _REJECTIONS_SHOWN} more rejected entries")
@@ -160,7 +160,7 @@ def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
 def _rejections(counts: SnapshotCounts | None) -> list[dict[str, object]]:
     if counts is None:
         return []
-    return [{"line": item.line, "dn": item.dn, "reason": item.reason} for item in counts.rejections]
+    return [{counts.place: item.number, "dn": item.dn, "reason": item.reason} for item in counts.rejections]
 
 
 def _show_run(call: Invocation, known: StoredDirectory, done: Run) -> None:

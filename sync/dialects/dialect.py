@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from directory.facts import Activity, GroupFacts, UserFacts
 from directory.ids import ExternalId
-from sync.ldif_reader import Attributes, LDIFEntry
+from sync.entries import Attributes, RawEntry
 
 _FILETIME_EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ class UserEntry(NamedTuple):
     external_id: ExternalId
     fingerprint: bytes
     activity: Activity
-    entry: LDIFEntry
+    entry: RawEntry
     mails: list[bytes]
     uids: list[bytes]
     primary_group: bytes | None
@@ -39,7 +39,7 @@ class GroupEntry(NamedTuple):
 
     external_id: ExternalId
     facts: GroupFacts
-    entry: LDIFEntry
+    entry: RawEntry
     member_dns: list[bytes]
     member_uids: list[bytes]
     security_id: bytes | None
@@ -48,13 +48,13 @@ class GroupEntry(NamedTuple):
 class ContainerEntry(NamedTuple):
     """An entry that only holds others: an organisational unit, a domain."""
 
-    entry: LDIFEntry
+    entry: RawEntry
 
 
 class IgnoredEntry(NamedTuple):
     """An entry of no concern: `reason` is one word for it, such as `computer` or `contact`."""
 
-    entry: LDIFEntry
+    entry: RawEntry
     reason: str
 
 
@@ -119,7 +119,7 @@ class Dialect(Protocol):
         """The attributes that this dialect looks at, in lower case."""
         ...
 
-    def read(self, entry: LDIFEntry) -> DirectoryEntry:
+    def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
 
         Raises: EntryError when it is a user or a group, or might be one, and cannot be taken over.

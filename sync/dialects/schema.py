@@ -20,8 +20,8 @@ from sync.dialects.dialect import (
     UserEntry,
 )
 from sync.dialects.ids import external_id, id_reader
+from sync.entries import Attributes, RawEntry
 from sync.errors import DialectError, EntryError
-from sync.ldif_reader import Attributes, LDIFEntry
 
 # Raised whenever the same entry gives other facts than before, so that every entry counts as changed once.
 _MAPPING_VERSION: Final = 1
@@ -126,7 +126,7 @@ class SchemaDialect:
             }
         )
 
-    def read(self, entry: LDIFEntry) -> DirectoryEntry:
+    def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
 
         Raises: EntryError when it is a user or a group, or might be one, and cannot be taken over.
@@ -193,7 +193,7 @@ class SchemaDialect:
             return _CONTAINER, ""
         return "ignored", "other"
 
-    def _read_user(self, entry: LDIFEntry) -> UserEntry | IgnoredEntry:
+    def _read_user(self, entry: RawEntry) -> UserEntry | IgnoredEntry:
         attributes, schema = entry.attributes, self._schema
         reason = self._ignored_built_in(attributes) or schema.ignored_user(attributes)
         if reason is not None:
@@ -216,7 +216,7 @@ class SchemaDialect:
             schema.primary_group(attributes),
         )
 
-    def _read_group(self, entry: LDIFEntry) -> GroupEntry | IgnoredEntry:
+    def _read_group(self, entry: RawEntry) -> GroupEntry | IgnoredEntry:
         attributes, schema = entry.attributes, self._schema
         if attributes.get("isdeleted", [b""])[0].upper() == b"TRUE":
             return IgnoredEntry(entry, "deleted")
@@ -253,7 +253,7 @@ class SchemaDialect:
                     return text
         return ""
 
-    def _fingerprint(self, entry: LDIFEntry, activity: Activity) -> bytes:
+    def _fingerprint(self, entry: RawEntry, activity: Activity) -> bytes:
         # The activity stands for the attributes behind it: an end that has passed changes it, and no
         # attribute.
         attributes = entry.attributes

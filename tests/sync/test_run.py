@@ -187,7 +187,6 @@ def test_settings_of_a_directory_become_those_of_dialect_and_snapshot() -> None:
         "include_built_in": True,
         "user_bases": "ou=people,o=x; ou=more,o=x",
         "ignored_references": "ou=old,o=x",
-        "checksum_required": True,
     }
 
     assert dialect_settings(given) == DialectSettings(
@@ -202,7 +201,6 @@ def test_settings_of_a_directory_become_those_of_dialect_and_snapshot() -> None:
     assert snapshot_settings(given) == SnapshotSettings(
         user_bases=("ou=people,o=x", "ou=more,o=x"),
         ignored_references=("ou=old,o=x",),
-        checksum_required=True,
     )
 
 
