@@ -1,4 +1,4 @@
-"""An export as the source of a snapshot: what the reader of LDIF and the file itself say, in the words of `Source`."""
+"""An export as the source of a snapshot: what the reader of LDIF and the file say, in the words of `Source`."""
 
 import zlib
 from collections.abc import Iterator
