@@ -209,6 +209,8 @@ def read_entry(  # noqa: PLR0912, PLR0915 - one loop, no call per value
             if message[end] != _SET or at + size != attribute_stop:
                 raise BERError("an attribute of an entry has no set of values")
             values: list[bytes] = []
+            # A value takes two bytes at least, so that most sets need no counting.
+            is_counted = size > 2 * values_left
             while at < attribute_stop:
                 if message[at] != _OCTETS:
                     raise BERError("a value of an entry is no string of bytes")
@@ -222,7 +224,7 @@ def read_entry(  # noqa: PLR0912, PLR0915 - one loop, no call per value
                 end = at + size
                 values.append(message[at:end])
                 at = end
-                if len(values) > values_left:
+                if is_counted and len(values) > values_left:
                     raise BERError(f"the entry has more than {limits.values} values")
             if at != attribute_stop:
                 raise BERError("a value reaches beyond its attribute")

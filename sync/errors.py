@@ -40,9 +40,16 @@ class EntryError(SyncError):
 
 
 class UnreadableSourceError(SyncError):
-    """The source gave nothing that may be used. The text says why."""
+    """The source gave nothing that may be used. The text says why.
+
+    `may_pass`: another try may succeed.
+    """
 
     code = "unreadable_source"
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class BERError(SyncError):

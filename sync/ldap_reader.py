@@ -1,9 +1,9 @@
-"""Reads a directory server: connection, TLS, bind, pages. The only module that knows ldap3.
+"""Reads a directory server: connection, TLS, bind, messages. The only module that knows ldap3.
 
-ldap3 opens the connection and encodes requests. Every answer is read here, by `sync.ber`: ldap3's own reading takes
-ten times as long, follows referrals with the password, ends a search quietly when a limit is hit, and decodes by
-recursion what a stranger sent. So nothing of ldap3 ever reads from the socket, and none of its strategies that
-connect anew by themselves is used: a cookie is good on its own connection only.
+ldap3 parses filters and encodes requests, and does nothing else here. Its own connection checks no certificate
+unless told to, follows referrals with the password, ends a search quietly when a limit is hit, connects anew by
+itself with a cookie that is good on the old connection only, decodes by recursion what a stranger sent, and takes ten
+times as long. So the socket and TLS are the standard library's, and every answer is read by `sync.ber`.
 
 One session is one connection to one server, and serves one reading.
 Source: RFC 4511, RFC 4513, RFC 2696.
@@ -12,16 +12,20 @@ Source: RFC 4511, RFC 4513, RFC 2696.
 import socket
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import count
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
-from ldap3 import ANONYMOUS, NONE, SIMPLE, SYNC, Connection, Server, Tls
+from ldap3 import SIMPLE
 from ldap3.core.exceptions import LDAPExceptionError
 from ldap3.operation.bind import bind_operation
 from ldap3.operation.extended import extended_operation
 from ldap3.operation.search import search_operation
+from ldap3.operation.unbind import unbind_operation
+from ldap3.protocol.convert import build_controls_list
 from ldap3.protocol.rfc2696 import paged_search_control
+from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
+from ldap3.utils.asn1 import encode
 
 from sync import ber
 from sync.ber import AttributeNames, MessageCutter, Result
@@ -63,40 +67,6 @@ class RootDSE(NamedTuple):
         return bool(listed) and oid not in listed
 
 
-class _Message(NamedTuple):
-    kind: int
-    start: int
-    stop: int
-    content: bytes
-    head: ber.Head
-
-
-class _CheckedTLS(Tls):  # type: ignore[misc]  # ldap3 has no annotations
-    """TLS with certificate, name and validity always checked. ldap3's own checks nothing unless told to."""
-
-    def __init__(self, ca_file: Path | None) -> None:
-        super().__init__(validate=ssl.CERT_REQUIRED)
-        self.fault = ""
-        try:
-            self._context = ssl.create_default_context(cafile=ca_file)
-        except (OSError, ssl.SSLError) as err:
-            raise LDAPTLSError(f"ca_file '{ca_file}' cannot be read as certificates: {err}") from err
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    def wrap_socket(self, connection: Any, do_handshake: bool = True) -> None:  # noqa: ANN401, ARG002
-        # The name of the settings, never one that the server or a resolver gave.
-        try:
-            connection.socket = self._context.wrap_socket(
-                connection.socket, server_hostname=connection.server.host
-            )
-        except ssl.SSLCertVerificationError as err:
-            self.fault = err.verify_message
-            raise
-        except (OSError, ValueError) as err:
-            self.fault = str(err)
-            raise
-
-
 class LDAPSession:
     """One bound connection to one server. Use as a context; leaving it closes the connection."""
 
@@ -111,27 +81,19 @@ class LDAPSession:
         self.pages = 0
         self.settings = settings
         self._cutter = MessageCutter(settings.limits.message_bytes)
-        self._tls = _CheckedTLS(settings.ca_file) if settings.tls is not TLSMode.PLAIN else None
-        self._connection = Connection(
-            Server(
-                server.host,
-                port=server.port,
-                use_ssl=settings.tls is TLSMode.LDAPS,
-                tls=self._tls,
-                get_info=NONE,
-                connect_timeout=settings.connect_seconds,
-                allowed_referral_hosts=[],
-            ),
-            client_strategy=SYNC,
-            authentication=ANONYMOUS,
-            auto_referrals=False,
-            auto_range=False,
-            read_only=True,
-            receive_timeout=settings.receive_seconds,
-        )
-        self._messages = self._receive()
+        self._numbers = count(1)
         self._has_more = False
-        self._open()
+        self._messages = self._receive()
+        context = self._tls_context()
+        self._stream: socket.socket = self._connect()
+        try:
+            if settings.tls is TLSMode.STARTTLS:
+                self._ask_for_tls()
+            if context is not None:
+                self._secure(context)
+        except (LDAPError, BERError):
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -142,9 +104,11 @@ class LDAPSession:
     def close(self) -> None:
         """End the connection, saying so to the server if it still listens."""
         try:
-            self._connection.unbind()
-        except (LDAPExceptionError, OSError):
-            self._connection.strategy.close()
+            self._send("unbindRequest", unbind_operation(), None)
+        except LDAPConnectionError:
+            pass
+        finally:
+            self._stream.close()
 
     def bind(self, password: str) -> None:
         """Log in as the account of the settings; without one, stay anonymous. Tried once.
@@ -183,19 +147,17 @@ class LDAPSession:
         found: RawEntry | None = None
         names = AttributeNames()
         while True:
-            message = self.next_message(number)
-            if message.kind == ber.SEARCH_ENTRY and found is None:
-                read = ber.read_entry(
-                    message.content, message.start, message.stop, names, self.settings.limits
-                )
+            head, content = self.next_message(number)
+            if head.kind == ber.SEARCH_ENTRY and found is None:
+                read = ber.read_entry(content, head.start, head.stop, names, self.settings.limits)
                 if read.fault is not None:
                     raise BERError(read.fault)
                 found = RawEntry(read.dn, read.attributes, 0)
-            elif message.kind == ber.SEARCH_DONE:
+            elif head.kind == ber.SEARCH_DONE:
                 break
-            elif message.kind not in {ber.SEARCH_REFERENCE, ber.INTERMEDIATE}:
+            elif head.kind not in {ber.SEARCH_REFERENCE, ber.INTERMEDIATE}:
                 raise LDAPAnswerError(f"{self.server} answered something else than was asked")
-        result = ber.read_result(message.content, message.head)
+        result = ber.read_result(content, head)
         if result.code not in {SUCCESS, 32}:
             raise LDAPAnswerError(f"{self.server}: '{dn}' cannot be read: {describe_result(result)}")
         return found
@@ -206,7 +168,7 @@ class LDAPSession:
         control = paged_search_control(True, self.settings.page_size, cookie or None)
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, [control])
 
-    def next_message(self, number: int) -> _Message:
+    def next_message(self, number: int) -> tuple[ber.Head, bytes]:
         """The next message that answers the request. Those that answer another are passed over.
 
         Raises: LDAPConnectionError when the server takes its leave, closes the connection or stays silent.
@@ -214,7 +176,7 @@ class LDAPSession:
         for content in self._messages:
             head = ber.read_head(content)
             if head.message_id == number:
-                return _Message(head.kind, head.start, head.stop, content, head)
+                return head, content
             if head.message_id == 0:
                 # An unsolicited notification: the one that is defined says that the server hangs up.
                 # Source: RFC 4511 section 4.4.
@@ -222,23 +184,20 @@ class LDAPSession:
                 raise LDAPConnectionError(f"{self.server} ends the connection: {describe_result(result)}")
         raise AssertionError("the stream of messages ends by an exception only")
 
-    def _open(self) -> None:
-        connection = self._connection
+    def _connect(self) -> socket.socket:
+        settings = self.settings
         try:
-            connection.open(read_server_info=False)
-        except (LDAPExceptionError, OSError) as err:
-            self._refuse_tls(err)
+            stream = socket.create_connection(
+                (self.server.host, self.server.port), timeout=settings.connect_seconds
+            )
+        except OSError as err:
             raise LDAPConnectionError(
-                f"{self.server} cannot be reached within {self.settings.connect_seconds} s: {_shown(err)}"
+                f"{self.server} cannot be reached within {settings.connect_seconds} s: {err}"
             ) from err
-        if self.settings.tls is TLSMode.STARTTLS:
-            try:
-                self._start_tls()
-            except (LDAPError, BERError):
-                self.close()
-                raise
+        stream.settimeout(settings.receive_seconds)
+        return stream
 
-    def _start_tls(self) -> None:
+    def _ask_for_tls(self) -> None:
         """Source: RFC 4511 section 4.14, RFC 4513 section 3.1."""
         number = self._send("extendedReq", extended_operation(_START_TLS), None)
         result = self._result(number, ber.EXTENDED_ANSWER)
@@ -247,26 +206,43 @@ class LDAPSession:
         if not self._cutter.is_empty or self._has_more:
             # Somebody in between put words in before the connection was safe.
             raise LDAPTLSError(f"{self.server} sent more than its answer to StartTLS; that is not safe")
-        try:
-            self._connection.server.tls.wrap_socket(self._connection)
-        except (OSError, ValueError) as err:
-            self._refuse_tls(err)
 
-    def _refuse_tls(self, err: Exception) -> None:
-        if self._tls is not None and self._tls.fault:
+    def _tls_context(self) -> ssl.SSLContext | None:
+        """Authority, name and dates are always checked; there is no setting against it."""
+        if self.settings.tls is TLSMode.PLAIN:
+            return None
+        ca_file = self.settings.ca_file
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as err:
+            raise LDAPTLSError(f"ca_file '{ca_file}' cannot be read as certificates: {err}") from err
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    def _secure(self, context: ssl.SSLContext) -> None:
+        try:
+            # The name of the settings, never one that the server or a resolver gave.
+            self._stream = context.wrap_socket(self._stream, server_hostname=self.server.host)
+        except (OSError, ValueError) as err:
+            fault = err.verify_message if isinstance(err, ssl.SSLCertVerificationError) else err
             raise LDAPTLSError(
-                f"{self.server}: no safe connection: {self._tls.fault}; "
+                f"{self.server}: no safe connection: {fault}; "
                 "check the server's certificate, its names and dates, and ca_file"
             ) from err
 
     def _send(self, kind: str, request: object, controls: list[object] | None) -> int:
         self.requests += 1
+        number = next(self._numbers)
+        message = LDAPMessage()
+        message["messageID"] = MessageID(number)
+        message["protocolOp"] = ProtocolOp().setComponentByName(kind, request)
+        if controls:
+            message["controls"] = build_controls_list(controls)
+        raw: bytes = encode(message)
         try:
-            number: int = self._connection.send(kind, request, controls)
-            # ldap3 keeps each request until it reads the answer itself, which it never does here.
-            self._connection.strategy._outstanding.clear()
-        except (LDAPExceptionError, OSError) as err:
-            raise LDAPConnectionError(f"{self.server}: the request could not be sent: {_shown(err)}") from err
+            self._stream.sendall(raw)
+        except OSError as err:
+            raise LDAPConnectionError(f"{self.server}: the request could not be sent: {err}") from err
         return number
 
     def _send_search(
@@ -276,19 +252,17 @@ class LDAPSession:
         return self._send("searchRequest", request, controls)
 
     def _result(self, number: int, kind: int) -> Result:
-        message = self.next_message(number)
-        if message.kind != kind:
+        head, content = self.next_message(number)
+        if head.kind != kind:
             raise LDAPAnswerError(f"{self.server} answered something else than was asked")
-        return ber.read_result(message.content, message.head)
+        return ber.read_result(content, head)
 
     def _receive(self) -> Iterator[bytes]:
         """Messages as they come in, for ever."""
         while True:
-            # Asked for anew each time: StartTLS puts another socket in its place.
-            stream: socket.socket = self._connection.socket
             try:
-                piece = stream.recv(_RECEIVED_AT_ONCE)
-            except (TimeoutError, BlockingIOError, ssl.SSLWantReadError) as err:
+                piece = self._stream.recv(_RECEIVED_AT_ONCE)
+            except TimeoutError as err:
                 raise LDAPConnectionError(
                     f"{self.server} was silent for {self.settings.receive_seconds} s; "
                     "raise receive_seconds if it is only slow"
@@ -298,8 +272,8 @@ class LDAPSession:
             if not piece:
                 raise LDAPConnectionError(f"{self.server} closed the connection before its answer was whole")
             messages = self._cutter.feed(piece)
-            for count, message in enumerate(messages, start=1):
-                self._has_more = count < len(messages)
+            for position, message in enumerate(messages, start=1):
+                self._has_more = position < len(messages)
                 yield message
 
 
@@ -310,6 +284,8 @@ def open_session(settings: LDAPSettings, password: str, *, first: int = 0) -> LD
 
     Raises: LDAPConnectionError or LDAPTLSError naming what was wrong with each server; LDAPBindError.
     """
+    for search in settings.searches:
+        check_filter(search.filter)
     faults: list[LDAPError] = []
     servers = settings.servers
     for offset in range(len(servers)):
@@ -346,7 +322,3 @@ def check_filter(text: str) -> None:
         search_operation("", text, "BASE", "NEVER", [], 0, 0, False, True, True)
     except (LDAPExceptionError, ValueError, IndexError) as err:
         raise LDAPSettingsError(f"'{text}' is no LDAP filter: {err}") from err
-
-
-def _shown(err: Exception) -> str:
-    return str(err).strip() or type(err).__name__

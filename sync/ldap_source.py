@@ -63,6 +63,8 @@ class LDAPSource:
         self.entry_count = 0
         self.requests = 0
         """How many requests were sent, binding among them."""
+        self.server_number = first_server
+        """Which of the servers was read."""
         self._settings = settings
         self._password = password
         self._first_server = first_server
@@ -71,10 +73,11 @@ class LDAPSource:
         """Never: an entry of a server has no end to be in doubt."""
         return False
 
-    def entries(self, wanted: frozenset[str]) -> Iterator[RawEntry | RejectedEntry]:
+    def entries(self, wanted: frozenset[str]) -> Generator[RawEntry | RejectedEntry, None, None]:
         gaps: list[str] = []
         try:
             with open_session(self._settings, self._password, first=self._first_server) as session:
+                self.server_number = self._settings.servers.index(session.server)
                 try:
                     reading = _Reading(self, session, tuple(sorted(wanted)))
                     yield from reading.read_all(gaps)
@@ -151,21 +154,21 @@ class _Reading:
         session, held = self._session, page.held
         entry, next_message = ber.SEARCH_ENTRY, session.next_message
         while True:
-            message = next_message(number)
-            kind = message.kind
+            head, content = next_message(number)
+            _, kind, start, stop = head
             if kind == entry:
                 if not page.count:
-                    page.first = message.content[message.start :]
+                    page.first = content[start:]
                 page.count += 1
-                page.held_bytes += len(message.content)
-                held.append((message.content, message.start, message.stop))
+                page.held_bytes += stop
+                held.append((content, start, stop))
                 if page.held_bytes > _HELD_BYTES:
                     yield from self._decode(page, search)
             elif kind == ber.SEARCH_DONE:
-                return ber.read_result(message.content, message.head)
+                return ber.read_result(content, head)
             elif kind == ber.SEARCH_REFERENCE:
                 self._source.reference_count += 1
-                uris = ber.read_reference(message.content, message.head)
+                uris = ber.read_reference(content, head)
                 self._source.references += uris[: _REFERENCES_KEPT - len(self._source.references)]
             elif kind != ber.INTERMEDIATE:
                 raise LDAPAnswerError(f"{session.server} answered something else than was asked")

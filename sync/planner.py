@@ -77,7 +77,7 @@ def plan_snapshot(
     del user_prints
     outcome = snapshot.outcome
     if isinstance(outcome, Failed):
-        raise UnreadableSourceError(outcome.reason)
+        raise UnreadableSourceError(outcome.reason, may_pass=outcome.may_pass)
     is_complete = isinstance(outcome, Complete)
     if not is_complete:
         source.absent.clear()

@@ -1,6 +1,6 @@
-"""One run of an LDIF directory: open the export, plan, and hand the plan over. Writes no row itself."""
+"""One run of a directory that is read: open the source, plan, and hand the plan over. Writes no row itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +12,23 @@ from provisioning.runs import Claim, Progress, Reading, RunKeeper
 from provisioning.state import RunRecord, StoredDirectory
 from sync.dialects import make_dialect
 from sync.dialects.dialect import DialectSettings
-from sync.errors import SyncError
+from sync.errors import LDAPSettingsError, SyncError, UnreadableSourceError
 from sync.export_file import open_export
+from sync.ldap_settings import ldap_settings
+from sync.ldap_source import LDAPSource
 from sync.ldif_source import LDIFSource
 from sync.planner import plan_snapshot
-from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings
+from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings, Source
 
 _MAP_PREFIX = "map_"
+
+Passwords = Callable[[str], str]
+"""Gives the password that a directory's settings name. Raises SyncError when there is none of that name."""
+
+
+def no_passwords(name: str) -> str:
+    """For whoever reads exports only."""
+    raise LDAPSettingsError(f"there is no password '{name}' here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +46,65 @@ class PlannedRun:
 
 
 def plan_directory(
-    directory: StoredDirectory, *, unit_of_work: UnitOfWork, exports: Path, now: datetime
+    directory: StoredDirectory,
+    *,
+    unit_of_work: UnitOfWork,
+    exports: Path,
+    now: datetime,
+    passwords: Passwords = no_passwords,
 ) -> PlannedRun:
-    """Read the export and plan, storing nothing. `exports` is the one folder that holds exports.
+    """Read the source and plan, storing nothing. `exports` is the one folder that holds exports.
 
-    Raises: SyncError when the export cannot be read.
+    A server that fails in the middle is read anew from the first page, once, beginning with the next server.
+
+    Raises: SyncError when the source cannot be read.
     """
     settings = directory.settings
     dialect = make_dialect(str(settings.get("dialect", "generic")), dialect_settings(settings), now=now)
-    with open_export(exports, str(settings.get("file", ""))) as export:
-        source = LDIFSource(export, checksum_required=bool(settings.get("checksum_required", False)))
-        snapshot = Snapshot(source, dialect=dialect, settings=snapshot_settings(settings))
-        plan, reading = plan_snapshot(snapshot, directory, unit_of_work=unit_of_work)
-    crossed = crossed_limits(plan.counts, guard_limits(settings))
-    return PlannedRun(plan, reading, crossed, snapshot.counts)
+    bounds = snapshot_settings(settings)
+
+    def plan(source: Source) -> PlannedRun:
+        snapshot = Snapshot(source, dialect=dialect, settings=bounds)
+        found, reading = plan_snapshot(snapshot, directory, unit_of_work=unit_of_work)
+        return PlannedRun(
+            found, reading, crossed_limits(found.counts, guard_limits(settings)), snapshot.counts
+        )
+
+    if directory.kind != "ldap":
+        with open_export(exports, str(settings.get("file", ""))) as export:
+            required = bool(settings.get("checksum_required", False))
+            return plan(LDIFSource(export, checksum_required=required))
+    asked = ldap_settings(settings, user_filter=dialect.user_filter, group_filter=dialect.group_filter)
+    password = passwords(asked.password) if asked.bind_dn else ""
+    source = LDAPSource(asked, password)
+    try:
+        return plan(source)
+    except UnreadableSourceError as error:
+        if not (error.may_pass and source.requests):
+            raise
+        return plan(LDAPSource(asked, password, first_server=source.server_number + 1))
 
 
 def run_directory(
-    claim: Claim, *, keeper: RunKeeper, exports: Path, progress: Progress | None = None
+    claim: Claim,
+    *,
+    keeper: RunKeeper,
+    exports: Path,
+    passwords: Passwords = no_passwords,
+    progress: Progress | None = None,
 ) -> RunRecord:
-    """Bring the stored facts in line with the export. A second run on the same export plans nothing.
+    """Bring the stored facts in line with the source. A second run on the same source plans nothing.
 
-    Returns: the run's record; an unreadable export ends as `failed`, and nothing has changed.
+    Returns: the run's record; an unreadable source ends as `failed`, and nothing has changed.
     Raises: StaleFenceError when another run has taken the directory over.
     """
     try:
         planned = plan_directory(
-            claim.directory, unit_of_work=keeper.unit_of_work, exports=exports, now=keeper.clock()
+            claim.directory,
+            unit_of_work=keeper.unit_of_work,
+            exports=exports,
+            now=keeper.clock(),
+            passwords=passwords,
         )
     except SyncError as error:
         return keeper.fail(claim, str(error))

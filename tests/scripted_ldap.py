@@ -1,4 +1,4 @@
-"""Directory servers that misbehave: one that plays a script at the level of the wire, and a proxy that drops or stalls.
+"""Directory servers that misbehave: one that plays a script on the wire, and a proxy that drops or stalls.
 
 The encoder is our own, written from X.690, so that what it writes may be wrong in any way a test wants.
 """
@@ -6,9 +6,10 @@ The encoder is our own, written from X.690, so that what it writes may be wrong 
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from tests.certificates import KeyPair
@@ -68,8 +69,9 @@ def reference(*uris: str) -> bytes:
     return ber(REFERENCE, b"".join(map(octets, uris)))
 
 
-def control(oid: str, value: bytes | None = None) -> bytes:
-    return ber(0x30, octets(oid) + (b"" if value is None else octets(value)))
+def control(oid: str, value: bytes | None = None, *, critical: bool = False) -> bytes:
+    flag = ber(0x01, b"\xff") if critical else b""
+    return ber(0x30, octets(oid) + flag + (b"" if value is None else octets(value)))
 
 
 def paging(cookie: bytes = b"", size: int = 0) -> bytes:
@@ -119,11 +121,11 @@ def read_request(raw: bytes) -> Request:
             ((_, inner),) = parts(rest[-1][1])
             (_, size), (_, cookie) = parts(inner)
             page_size = int.from_bytes(size, "big")
-    told = {"number": int.from_bytes(number, "big"), "kind": kind}
+    told = Request(int.from_bytes(number, "big"), kind)
     if kind == SEARCH:
         base, scope, deref, _, _, _, (tag, rest_of_filter), attributes = parts(operation)
-        return Request(
-            **told,
+        return replace(
+            told,
             base=base[1].decode(),
             scope=scope[1][0],
             deref=deref[1][0],
@@ -134,8 +136,8 @@ def read_request(raw: bytes) -> Request:
         )
     if kind == BIND:
         _, name, secret = parts(operation)
-        return Request(**told, base=name[1].decode(), password=secret[1])
-    return Request(**told)
+        return replace(told, base=name[1].decode(), password=secret[1])
+    return told
 
 
 class Peer:
@@ -178,6 +180,11 @@ class Peer:
         with contextlib.suppress(EOFError, OSError):
             while True:
                 self.receive()
+
+    def reset(self) -> None:
+        """End the connection as a crash would, and lose what was not read."""
+        self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._stream.close()
 
     def start_tls(self, keys: KeyPair) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

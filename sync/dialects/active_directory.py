@@ -93,4 +93,6 @@ ACTIVE_DIRECTORY: Final = Schema(
     ignored_built_in=_ignored_built_in,
     primary_group=primary_group,
     primary_group_attributes=("objectsid", "primarygroupid"),
+    # Computers are users as well there, and often more than the people.
+    user_filter="(&(objectCategory=person)(objectClass=user))",
 )

@@ -119,6 +119,16 @@ class Dialect(Protocol):
         """The attributes that this dialect looks at, in lower case."""
         ...
 
+    @property
+    def user_filter(self) -> str:
+        """The filter by which a server is asked for users, when the settings give none."""
+        ...
+
+    @property
+    def group_filter(self) -> str:
+        """The filter by which a server is asked for groups, when the settings give none."""
+        ...
+
     def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
 

@@ -67,6 +67,8 @@ class Schema:
     ignored_built_in: Callable[[Attributes], str | None] = _never_ignored
     primary_group: Callable[[Attributes], bytes | None] = _no_primary_group
     primary_group_attributes: tuple[str, ...] = ()
+    user_filter: str = ""
+    """What a server is asked for users by, where the classes alone would fetch too many."""
 
 
 class SchemaDialect:
@@ -125,6 +127,14 @@ class SchemaDialect:
                 *(name for name in others if name),
             }
         )
+
+    @property
+    def user_filter(self) -> str:
+        return self._schema.user_filter or _any_class(self._schema.user_classes)
+
+    @property
+    def group_filter(self) -> str:
+        return _any_class(self._schema.group_classes)
 
     def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
@@ -264,6 +274,10 @@ class SchemaDialect:
         digest = self._digest.copy()
         digest.update(repr(shown).encode("ascii"))
         return digest.digest()
+
+
+def _any_class(classes: frozenset[str]) -> str:
+    return f"(|{''.join(f'(objectClass={name})' for name in sorted(classes))})"
 
 
 def _no_id(attributes: Attributes, name: str) -> str:
