@@ -92,6 +92,22 @@ class RunKeeper:
             return self._close(claim, replace(record, state=_end_state(reading)))
         return self._apply(claim, plan, replace(record, approved_by=approval), reading, progress)
 
+    def heartbeat(self, claim: Claim) -> Callable[[], None]:
+        """What a long reading calls now and then, so that its lease does not run out while nothing is written.
+
+        The call raises StaleFenceError when another run has taken over.
+        """
+        renewed_at = self.clock()
+
+        def beat() -> None:
+            nonlocal renewed_at
+            if self.clock() - renewed_at >= LEASE / 4:
+                with self.unit_of_work.write() as writer:
+                    self._check_fence(writer, claim)
+                renewed_at = self.clock()
+
+        return beat
+
     def fail(self, claim: Claim, reason: str) -> RunRecord:
         """The source could not be read: nothing changes, and the directory is tried again later and later."""
         record = RunRecord(

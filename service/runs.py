@@ -5,6 +5,7 @@ comes through here: the ticker, and the operator at the command line.
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 
 from directory.ids import OrganisationId, RunId
 from provisioning.errors import StaleFenceError
@@ -13,12 +14,13 @@ from provisioning.runs import LEASE, Claim, Progress
 from provisioning.state import Claim as Lease
 from provisioning.state import RunRecord, StoredDirectory
 from service.errors import DirectoryBusyError, NotFoundError
+from service.passwords import read_password
 from service.wiring import Wiring
 from sync.errors import SyncError
 from sync.run import PlannedRun, plan_directory
 from sync.snapshot import SnapshotCounts
 
-PULLED_KINDS = frozenset({"ldif"})
+PULLED_KINDS = frozenset({"ldif", "ldap"})
 """Kinds of directories that are read on a schedule."""
 
 
@@ -82,6 +84,8 @@ def run_claimed(
                 directory,
                 unit_of_work=keeper.unit_of_work,
                 exports=wiring.settings.exports,
+                passwords=partial(read_password, wiring.settings.passwords),
+                after_page=keeper.heartbeat(claim),
                 now=wiring.clock(),
             )
         except SyncError as error:
@@ -102,6 +106,7 @@ def plan_now(wiring: Wiring, organisation_id: OrganisationId, directory: StoredD
         directory,
         unit_of_work=wiring.unit_of_work(organisation_id),
         exports=wiring.settings.exports,
+        passwords=partial(read_password, wiring.settings.passwords),
         now=wiring.clock(),
     )
 

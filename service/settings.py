@@ -50,6 +50,11 @@ class Settings:
         return self.data / "secret.key"
 
     @property
+    def passwords(self) -> Path:
+        """The folder with one file for each password that a directory's settings name."""
+        return self.data / "passwords"
+
+    @property
     def retention(self) -> timedelta:
         return timedelta(days=self.retention_days)
 

@@ -173,7 +173,8 @@ class LDAPSession:
 
         Raises: LDAPConnectionError when the server takes its leave, closes the connection or stays silent.
         """
-        for content in self._messages:
+        while True:
+            content = next(self._messages)
             head = ber.read_head(content)
             if head.message_id == number:
                 return head, content
@@ -182,7 +183,6 @@ class LDAPSession:
                 # Source: RFC 4511 section 4.4.
                 result = ber.read_result(content, head)
                 raise LDAPConnectionError(f"{self.server} ends the connection: {describe_result(result)}")
-        raise AssertionError("the stream of messages ends by an exception only")
 
     def _connect(self) -> socket.socket:
         settings = self.settings

@@ -65,8 +65,8 @@ class LDAPSettings:
     tls: TLSMode = TLSMode.LDAPS
     ca_file: Path | None = None
     bind_dn: str = ""
-    password: str = ""
-    """The name of the password, never the password itself."""
+    password_name: str = ""
+    """Where the password is to be found; the password itself stands in no setting."""
     page_size: int = 500
     connect_seconds: int = 5
     receive_seconds: int = 30
@@ -104,7 +104,7 @@ def ldap_settings(settings: StoredSettings, *, user_filter: str, group_filter: s
         tls=tls,
         ca_file=Path(ca_file) if ca_file else None,
         bind_dn=bind_dn,
-        password=_text(settings, "password", "") if bind_dn else "",
+        password_name=_text(settings, "password_name", "") if bind_dn else "",
         page_size=_number(settings, "page_size", 500, 1, _LARGEST_PAGE),
         connect_seconds=_number(settings, "connect_seconds", 5, 1, _LONGEST_WAIT_SECONDS),
         receive_seconds=_number(settings, "receive_seconds", 30, 1, _LONGEST_WAIT_SECONDS),

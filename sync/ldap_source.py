@@ -6,7 +6,7 @@ Source: RFC 2696; docs/decisions/0014-ldap.md
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,7 +55,14 @@ class LDAPSource:
     place = "entry"
     shows_bases = False
 
-    def __init__(self, settings: LDAPSettings, password: str, *, first_server: int = 0) -> None:
+    def __init__(
+        self,
+        settings: LDAPSettings,
+        password: str,
+        *,
+        first_server: int = 0,
+        after_page: Callable[[], None] | None = None,
+    ) -> None:
         self.outcome: Outcome = Failed("the reading was given up")
         self.references: list[str] = []
         """The first hundred references, none of which was followed."""
@@ -68,6 +75,8 @@ class LDAPSource:
         self._settings = settings
         self._password = password
         self._first_server = first_server
+        self.after_page = after_page
+        """Called after each page, while the server works on the next one."""
 
     def is_vouched(self) -> bool:
         """Never: an entry of a server has no end to be in doubt."""
@@ -138,6 +147,8 @@ class _Reading:
                 number = session.ask_page(search, self._wanted, next_cookie)
                 cookie, before = next_cookie, page.first
             yield from self._decode(page, search)
+            if self._source.after_page is not None:
+                self._source.after_page()
             if self._source.entry_count > self._settings.entries:
                 return (
                     f"more than {self._settings.entries} entries below '{search.base}'; "

@@ -52,8 +52,11 @@ def plan_directory(
     exports: Path,
     now: datetime,
     passwords: Passwords = no_passwords,
+    after_page: Callable[[], None] | None = None,
 ) -> PlannedRun:
     """Read the source and plan, storing nothing. `exports` is the one folder that holds exports.
+
+    `after_page` is called now and then while a server is read, which may take longer than a lease.
 
     A server that fails in the middle is read anew from the first page, once, beginning with the next server.
 
@@ -75,14 +78,15 @@ def plan_directory(
             required = bool(settings.get("checksum_required", False))
             return plan(LDIFSource(export, checksum_required=required))
     asked = ldap_settings(settings, user_filter=dialect.user_filter, group_filter=dialect.group_filter)
-    password = passwords(asked.password) if asked.bind_dn else ""
-    source = LDAPSource(asked, password)
+    password = passwords(asked.password_name) if asked.bind_dn else ""
+    source = LDAPSource(asked, password, after_page=after_page)
     try:
         return plan(source)
     except UnreadableSourceError as error:
         if not (error.may_pass and source.requests):
             raise
-        return plan(LDAPSource(asked, password, first_server=source.server_number + 1))
+        number = source.server_number + 1
+        return plan(LDAPSource(asked, password, first_server=number, after_page=after_page))
 
 
 def run_directory(
@@ -105,6 +109,7 @@ def run_directory(
             exports=exports,
             now=keeper.clock(),
             passwords=passwords,
+            after_page=keeper.heartbeat(claim),
         )
     except SyncError as error:
         return keeper.fail(claim, str(error))

@@ -276,7 +276,7 @@ def _configuration(slapd: Slapd) -> str:
     limits dn.exact="{account("blind")}" size=unlimited time=unlimited
     limits dn.exact="{account("limited")}" size.soft=500 size.hard=1000 size.pr=500 size.prtotal=1000
     access to attrs=userPassword by anonymous auth by * none
-    access to dn.subtree="ou=people,{SUFFIX}" by dn.exact="{account("blind")}" none by * read
+    access to dn.children="ou=people,{SUFFIX}" by dn.exact="{account("blind")}" none by * read
     access to * by * read
     overlay memberof
     memberof-refint true

@@ -141,9 +141,8 @@ def _ignored(counts: SnapshotCounts) -> str:
 
 def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
     for rejection in counts.rejections[:_REJECTIONS_SHOWN]:
-        call.output.line(
-            f"  rejected, {counts.place} {rejection.number}, {clean(rejection.dn) or '(no dn)'}: {clean(rejection.reason)}"
-        )
+        place, dn = f"{counts.place} {rejection.number}", clean(rejection.dn) or "(no dn)"
+        call.output.line(f"  rejected, {place}, {dn}: {clean(rejection.reason)}")
     if counts.rejected > _REJECTIONS_SHOWN:
         call.output.line(f"  ... and {counts.rejected - _REJECTIONS_SHOWN} more rejected entries")
     told = (

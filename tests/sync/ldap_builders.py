@@ -25,7 +25,7 @@ def stored(port: int, **other: str | int | bool) -> Stored:
         "servers": f"127.0.0.1:{port}",
         "tls": "plain",
         "bind_dn": account("reader"),
-        "password": "hq",
+        "password_name": "hq",
         "user_bases": PEOPLE,
         "group_bases": GROUPS,
         "receive_seconds": 20,

@@ -555,7 +555,7 @@ def test_a_reference_inside_a_base_is_a_gap_unless_it_is_ignored(
 ) -> None:
     content = container() + person(1) + f"# {reference}\n\n"
 
-    reading = snapshot(content, settings=SnapshotSettings(**settings))  # type: ignore[arg-type]  # only tuples here
+    reading = snapshot(content, settings=SnapshotSettings(**settings))
     drained(reading)
 
     assert reading.counts.references == 1
