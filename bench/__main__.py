@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import core
+from bench import core, ldap
 from bench.figures import Figure, show
 
-SUITES: dict[str, Callable[[], Iterator[Figure]]] = {"core": core.measure}
+SUITES: dict[str, Callable[[], Iterator[Figure]]] = {"core": core.measure, "ldap": ldap.measure}
 
 
 def main(names: list[str]) -> int:

@@ -189,7 +189,25 @@ def read_entry(  # noqa: PLR0912, PLR0915 - one loop, no call per value
         while at < stop:
             if message[at] != _SEQUENCE:
                 raise BERError("an attribute of an entry is no pair of type and values")
-            size, at = message[at + 1], at + 2
+            size = message[at + 1]
+            # Most attributes are of this one form: a known name, one value, nothing longer than 127 bytes.
+            attribute_stop, value_at = at + 2 + size, at + 8 + message[at + 3]
+            if (
+                size < 0x80
+                and value_at <= attribute_stop <= stop
+                and message[value_at - 1] == attribute_stop - value_at
+                and message[value_at - 2] == _OCTETS
+                and message[value_at - 3] == attribute_stop - value_at + 2
+                and message[value_at - 4] == _SET
+                and message[at + 2] == _OCTETS
+            ):
+                name = known(message[at + 4 : value_at - 4])
+                if name and name not in attributes and values_left:
+                    attributes[name] = [message[value_at:attribute_stop]]
+                    values_left -= 1
+                    at = attribute_stop
+                    continue
+            at += 2
             if size > 0x7F:
                 size, at = _long_size(message, at - 1)
             attribute_stop = at + size

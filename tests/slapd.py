@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -30,7 +29,6 @@ ROOT_DN = f"cn=root,{SUFFIX}"
 NOT_FOUND = (
     "no slapd here: install Debian's packages 'slapd' and 'ldap-utils', or run 'make test' as root there"
 )
-START_SECONDS = 60
 MODULES = ("back_mdb", "memberof", "refint", "syncprov", "ppolicy")
 SCHEMAS = ("core", "cosine", "inetorgperson", "nis")
 _FOLDERS = ("/usr/sbin", "/usr/lib/openldap", "/usr/libexec", "/usr/local/libexec")
@@ -57,9 +55,13 @@ class Programs:
     modules: Path
 
 
-def find_programs(path: str | None = None) -> Programs:
-    """Look on PATH and where distributions keep them. Raises SlapdUnavailableError."""
-    places = os.pathsep.join([os.environ.get("PATH", "") if path is None else path, *_FOLDERS])
+def default_path(environment: Mapping[str, str]) -> str:
+    """PATH, and where distributions keep what only administrators call."""
+    return os.pathsep.join([environment.get("PATH", ""), *_FOLDERS])
+
+
+def find_programs(places: str) -> Programs:
+    """Look for the programs in `places`, written as PATH is. Raises SlapdUnavailableError."""
     slapd, slapadd = (shutil.which(name, path=places) for name in ("slapd", "slapadd"))
     schemas = next((Path(one) for one in _SCHEMA_FOLDERS if Path(one, "core.schema").is_file()), None)
     modules = next((Path(one) for one in _MODULE_FOLDERS if Path(one, "back_mdb.la").exists()), None)
@@ -71,7 +73,7 @@ def find_programs(path: str | None = None) -> Programs:
 def require_programs(environment: Mapping[str, str]) -> Programs:
     """The programs; without them the asking test is skipped with a plain line, or failed when REQUIRE_SLAPD=1."""
     try:
-        return find_programs()
+        return find_programs(environment.get("SLAPD_PATH") or default_path(environment))
     except SlapdUnavailableError as error:
         if environment.get("REQUIRE_SLAPD") == "1":
             pytest.fail(f"REQUIRE_SLAPD=1, but {error}", pytrace=False)
@@ -89,12 +91,6 @@ class Slapd:
     port: int = 0
     tls_port: int = 0
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
@@ -128,11 +124,9 @@ class Slapd:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        for _ in range(START_SECONDS * 50):
+        while self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.tls_port)):
                 return
-            if self._process.poll() is not None:
-                break
             threading.Event().wait(0.02)
         said = (self.folder / "slapd.out").read_text(errors="replace")
         self.stop()
@@ -141,9 +135,8 @@ class Slapd:
     def stop(self) -> None:
         """Stop, whatever state it is in."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGCONT)
-                self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
             self._process.wait()
             self._process = None
 

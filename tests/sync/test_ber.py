@@ -214,7 +214,7 @@ def parts_of_an_entry(**other: bytes) -> bytes:
         ({"list": b"\x30\x01"}, "no list of attributes"),
         ({"list": b"\x30\x84"}, "no usable length"),
         ({"attribute": wire.octets("cn")}, "no pair of type and values"),
-        ({"attribute": b"\x30\x7f"}, "beyond its entry"),
+        ({"attribute": b"\x30\x7f\x04\x00"}, "beyond its entry"),
         ({"type": wire.integer(1)}, "has no type"),
         ({"type": b"\x04\x7f"}, "has no type"),
         ({"type": wire.octets("c n")}, "no attribute name"),

@@ -395,11 +395,8 @@ def test_an_answer_that_is_not_one_entry_is_refused(operations: list[bytes]) -> 
 @pytest.mark.slapd
 def test_ldap3_opens_no_connection(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
     # Its connection is what follows referrals, hides limits and recurses: it must not come back unnoticed.
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("ldap3 connects")
-
     for owner in (Connection, Server, Tls, BaseStrategy):
-        monkeypatch.setattr(owner, "__init__", refuse)
+        monkeypatch.setattr(owner, "__init__", None)
     reading = source(on_slapd(slapd))
 
     assert len(drained(reading)) == 2089
