@@ -217,7 +217,6 @@ class ScriptedServer:
     """Every request of every client."""
     clients: int = 0
     faults: list[BaseException] = field(default_factory=list)
-    _changed: threading.Event = field(default_factory=threading.Event, repr=False)
     _listener: socket.socket = field(init=False, repr=False)
     _threads: list[threading.Thread] = field(default_factory=list, repr=False)
     _streams: list[socket.socket] = field(default_factory=list, repr=False)
@@ -240,13 +239,6 @@ class ScriptedServer:
         port: int = self._listener.getsockname()[1]
         return port
 
-    def wait_for_clients(self, count: int) -> None:
-        """Wait until so many clients have come and their scripts have ended."""
-        while self.clients < count:
-            self._changed.wait()
-        for thread in self._threads[1:]:
-            thread.join()
-
     def searches(self) -> list[Request]:
         """The searches that asked for pages."""
         return [request for request in self.seen if request.page_size]
@@ -264,7 +256,6 @@ class ScriptedServer:
                 script = self.scripts[min(self.clients, len(self.scripts) - 1)]
                 self.clients += 1
                 self._start(self._play, stream, script)
-                self._changed.set()
 
     def _play(self, stream: socket.socket, script: Script) -> None:
         peer = Peer(stream, self.seen)

@@ -1,11 +1,12 @@
 """The test server is found or asked for in plain words, and tells why it does not start."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import KeyPair
-from tests.scripted_ldap import Peer, serve
+from tests.scripted_ldap import BIND, UNBIND, Peer, Script, ber, message, serve
 from tests.slapd import (
     NOT_FOUND,
     SlapdFactory,
@@ -48,7 +49,14 @@ def test_a_server_that_does_not_start_says_why(make_slapd: SlapdFactory, tmp_pat
 
 def test_a_script_that_is_wrong_about_its_client_fails_the_test() -> None:
     def script(peer: Peer) -> None:
-        raise AssertionError("not what was expected")
+        assert peer.receive().kind == BIND
 
-    with pytest.raises(AssertionError, match="not what was expected"), serve(script) as server:
-        server.wait_for_clients(1)
+    with pytest.raises(AssertionError, match="AssertionError"):
+        say_goodbye(script)
+
+
+def say_goodbye(script: Script) -> None:
+    """Connect, leave as a client does, and wait until the script is over and hangs up."""
+    with serve(script) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(message(1, ber(UNBIND, b"")))
+        assert client.recv(1) == b""
