@@ -29,6 +29,7 @@ CAUSE_KINDS = frozenset(
         "block",
         "command",
         "directory_change",
+        "guard",
         "group_change",
         "invitation",
         "last_admin",
@@ -272,6 +273,9 @@ _READING = (
     "bytes",
 )
 
+# What a pushing directory has taken away within the hour, and of how much.
+_THRESHOLD = ("limits", "users_lost", "active_users", "memberships_lost", "memberships", "groups", "hold")
+
 _TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
 
 _SPECS = (
@@ -301,6 +305,18 @@ _SPECS = (
         "role",
         "scope_id",
         "change",
+    ),
+    _action(
+        "member.change_staged",
+        "{actor} went beyond the limits of the guard; what {subject} would lose is kept until it is allowed",
+        *_MEMBER,
+    ),
+    _action("member.staged_allowed", "{actor} let the staged change to {subject} through", *_MEMBER),
+    _action(
+        "member.staged_rejected", "{actor} rejected the staged change to {subject}[ by {object}]", *_MEMBER
+    ),
+    _action(
+        "member.staged_ended", "{actor} left the staged change to {subject} with nothing to take", *_MEMBER
     ),
     _action("block.set", "{actor} blocked {subject}[: {reason}]", *_BLOCK),
     _action("block.lifted", "{actor} lifted the block of {subject}", *_BLOCK),
@@ -474,6 +490,13 @@ _SPECS = (
     _action("sync.failed", "{actor} failed and changed nothing", *_RUN),
     _action("sync.blocked", "{actor} was stopped by the guard", *_RUN),
     _action("guard.released", "{actor} let the held plan {plan_hash} of {subject} through", *_RUN),
+    _action(
+        "guard.threshold_crossed",
+        "{actor} went beyond the limits of the guard of {subject}[: {limits}]"
+        "[, {users_lost} of {active_users} active users][, {memberships_lost} of {memberships} memberships]",
+        *_THRESHOLD,
+        required=("limits",),
+    ),
     _action("guard.refused", "{actor} refused the held plan {plan_hash} of {subject}", *_RUN),
     _action(
         "command.refused",
@@ -501,7 +524,7 @@ _SPECS = (
         "{actor} had the logged request {request} of {subject} done again",
         "request",
         "method",
-        "path",
+        "as_request",
         required=("request",),
     ),
     _action(

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import core, ldap
+from bench import core, ldap, scim
 from bench.figures import Figure, show
 
-SUITES: dict[str, Callable[[], Iterator[Figure]]] = {"core": core.measure, "ldap": ldap.measure}
+SUITES: dict[str, Callable[[], Iterator[Figure]]] = {
+    "core": core.measure,
+    "ldap": ldap.measure,
+    "scim": scim.measure,
+}
 
 
 def main(names: list[str]) -> int:

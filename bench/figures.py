@@ -6,20 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `ok` says that it keeps its bound."""
+    """One measured value. `ok` says that it keeps its bound; one that is not firm is for orientation only."""
 
     name: str
     value: float
     unit: str
     bound: float
     ok: bool
+    is_firm: bool = True
 
 
 def at_most(name: str, value: float, unit: str, bound: float) -> Figure:
@@ -30,10 +31,19 @@ def at_least(name: str, value: float, unit: str, bound: float) -> Figure:
     return Figure(name, round(value, 3), unit, bound, value >= bound)
 
 
+def as_orientation(figure: Figure) -> Figure:
+    """The same for orientation: to miss it is no failure."""
+    return replace(figure, is_firm=False)
+
+
 def show(figure: Figure) -> bool:
-    """Print the figure's line; whether it keeps its bound."""
-    print(json.dumps(asdict(figure)), flush=True)
-    return figure.ok
+    """Print the figure's line; whether it keeps its bound, if it is firm."""
+    line = asdict(figure)
+    if line.pop("is_firm"):
+        print(json.dumps(line), flush=True)
+        return figure.ok
+    print(json.dumps(line | {"orientation": True}), flush=True)
+    return True
 
 
 def seconds(action: Callable[[], object]) -> float:

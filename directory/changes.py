@@ -28,10 +28,12 @@ class PutUser:
     """The user is as given: created, updated, brought back, activated or deactivated by its `activity`.
 
     `fingerprint` is the digest of what the source showed, kept so that a later read can skip an unchanged entry.
+    `is_new`: the external id has been minted for this change, so that nothing is stored under it.
     """
 
     user: UserFacts
     fingerprint: bytes = b""
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,22 @@ class NoteTokenEnding:
     days: int
 
 
+@dataclass(frozen=True, slots=True)
+class AllowStaged:
+    """What the guard of a pushing directory holds back has its effect: for these members, or for all who wait."""
+
+    directory_id: DirectoryId
+    members: tuple[MemberId, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectStaged:
+    """These members, or all who wait, keep what they hold until the directory says something new about them."""
+
+    directory_id: DirectoryId
+    members: tuple[MemberId, ...] | None = None
+
+
 AdministratorChange = (
     PutRule
     | RemoveRule
@@ -360,6 +378,8 @@ AdministratorChange = (
     | PutToken
     | RevokeToken
     | NoteTokenEnding
+    | AllowStaged
+    | RejectStaged
 )
 
 Change = DirectoryChange | AdministratorChange

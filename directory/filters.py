@@ -6,7 +6,7 @@ schema: an attribute is a path, its values are text.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -341,7 +341,8 @@ class _Parser:
     __slots__ = ("_depth", "_left", "_max_depth", "_max_terms", "_token", "_tokens")
 
     def __init__(self, text: str, max_terms: int, max_depth: int) -> None:
-        self._tokens = _tokens(text)
+        # Read as they are asked for: of a filter that is refused, the rest is not looked at.
+        self._tokens = map(_read_token, _TOKEN.finditer(text))
         self._token = next(self._tokens)
         self._max_terms = max_terms
         self._max_depth = max_depth
@@ -471,11 +472,9 @@ class _Parser:
         return FilterSyntaxError(message, position=self._token.position)
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    """Give the tokens as they are asked for: of a filter that is refused, the rest is not read."""
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup or "end"
-        yield _Token(kind, token[kind], token.start(kind))
+def _read_token(found: re.Match[str]) -> _Token:
+    kind = found.lastgroup or "end"
+    return _Token(kind, found[kind], found.start(kind))
 
 
 def _shown(text: str) -> str:

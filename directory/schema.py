@@ -278,6 +278,6 @@ GROUP = ResourceSchema(
         _EXTERNAL_ID,
         _META,
         Attribute("displayName"),
-        _plural("members", _EXACT_VALUE, _REFERENCE, Attribute("type"), Attribute("display")),
+        _plural("members", _EXACT_VALUE, _REFERENCE, Attribute("type"), _read_only("display")),
     ),
 )

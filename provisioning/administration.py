@@ -13,6 +13,7 @@ from directory.changes import (
     AcceptInvitation,
     AddDomain,
     AdministratorChange,
+    AllowStaged,
     AttributeMatch,
     EndInvitation,
     EndOverride,
@@ -27,6 +28,7 @@ from directory.changes import (
     PutRule,
     PutScope,
     PutToken,
+    RejectStaged,
     RemoveMember,
     RemoveRole,
     RemoveRule,
@@ -47,6 +49,7 @@ from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
 from provisioning.seats import free_seats, seat_limit
+from provisioning.staging import allow_staged, reject_staged
 from provisioning.state import (
     UNLIMITED,
     MemberRecord,
@@ -89,14 +92,18 @@ PUSH_SETTINGS: Mapping[str, tuple[str | bool, ...]] = MappingProxyType(
 """Settings of a SCIM directory, each with the values that it may have."""
 
 
+_TOKEN_CHANGES = (PutToken, RevokeToken, NoteTokenEnding)
+
+
 def apply_administration(work: Work, change: AdministratorChange) -> None:
     """Check and store one change, with its event, and note whose access must be worked out. Raises `Refusal`."""
     _check_ids(change)
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
     before = len(work.ledger.rows)
     handler(work, change)
-    # What was said before changes nothing and is no event.
-    work.is_changed = work.is_changed or len(work.ledger.rows) > before
+    # What was said before changes nothing and is no event; what lets clients in is no access of a member.
+    is_access = not isinstance(change, _TOKEN_CHANGES)
+    work.is_changed = work.is_changed or (is_access and len(work.ledger.rows) > before)
 
 
 def _check_ids(change: AdministratorChange) -> None:
@@ -791,6 +798,7 @@ def _add_domain(work: Work, change: AddDomain) -> None:
     if domain in work.writer.domains():
         return
     work.writer.put_domain(domain, work.now)
+    work.amend_model()
     work.ledger.record("domain.verified", (_organisation(work),), (_field("domain", None, domain),))
 
 
@@ -901,4 +909,6 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     PutToken: put_token,
     RevokeToken: revoke_token,
     NoteTokenEnding: note_token_ending,
+    AllowStaged: allow_staged,
+    RejectStaged: reject_staged,
 }

@@ -5,9 +5,10 @@ so that a run that lost its directory writes nothing; facts before consequences,
 organisation's row and the events last, so that an event's number is drawn under the lock of what it tells about.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, get_args
 
@@ -70,32 +71,48 @@ def apply_changes(
     return _follow_up(applied, command, unit_of_work, clock, mint, models)
 
 
-def rehearse_exchange(
-    command: Command,
-    exchange: Exchange,
-    *,
-    unit_of_work: UnitOfWork,
-    clock: Clock,
-    mint: Mint,
-    models: ModelCache,
-) -> tuple[Applied | Refused, tuple[EventRow, ...]]:
-    """Do what `apply_changes` would do and roll it back; the outcome with the events that would be written.
+class Rehearsal:
+    """Exchanges in a transaction that is rolled back in the end, each in view of those before it.
 
-    Nothing is stored, no event either. People whom only later batches would reach are counted as `pending`.
+    Made by `open_rehearsal`. `models` is the rehearsal's own: what is compiled here is of a state that never comes.
     """
-    try:
-        _transact(command, unit_of_work, clock, mint, models, exchange=exchange, is_rehearsal=True)
-    except _RehearsedError as done:
-        return done.applied, done.rows
-    except Refusal as refusal:
-        return Refused(refusal.code, refusal.message, EventId(""), refusal.numbers), ()
-    raise AssertionError("a rehearsal always ends by being rolled back")
+
+    def __init__(self, writer: Writer, clock: Clock, mint: Mint, models: ModelCache) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._mint = mint
+        self._models = models
+
+    def take(self, command: Command, exchange: Exchange) -> tuple[Applied | Refused, tuple[EventRow, ...]]:
+        """Do what `apply_changes` would do; the outcome with the events that would be written.
+
+        What is refused, or raises, leaves nothing behind for the next. People whom only later batches would reach
+        are counted as `pending`.
+        """
+        try:
+            with self._writer.attempt():
+                done = _act(command, self._writer, self._clock, self._mint, self._models, exchange=exchange)
+        except Refusal as refusal:
+            return Refused(refusal.code, refusal.message, EventId(""), refusal.numbers), ()
+        done.keep_model(self._models)
+        return done.applied, tuple(done.work.ledger.rows)
+
+
+@contextlib.contextmanager
+def open_rehearsal(
+    *, unit_of_work: UnitOfWork, clock: Clock, mint: Mint, models: ModelCache
+) -> Iterator[Rehearsal]:
+    """A rehearsal, of which nothing is stored, no event either. The organisation is locked until it ends."""
+    with contextlib.suppress(_RehearsedError), unit_of_work.write() as writer:
+        state = writer.organisation()
+        own = ModelCache(capacity=1)
+        own.put(state, models.get(writer, state))
+        yield Rehearsal(writer, clock, mint, own)
+        raise _RehearsedError
 
 
 class _RehearsedError(Exception):
-    def __init__(self, applied: Applied, rows: tuple[EventRow, ...]) -> None:
-        self.applied = applied
-        self.rows = rows
+    """Has the transaction of a rehearsal rolled back."""
 
 
 def drain_pending(
@@ -133,37 +150,61 @@ def _transact(
     *,
     is_draining: bool = False,
     exchange: Exchange | None = None,
-    is_rehearsal: bool = False,
 ) -> Applied:
     with unit_of_work.write() as writer:
-        work = begin_work(command, writer, clock, mint, models)
-        if exchange is not None:
-            work.command = replace(command, changes=exchange.changes(writer))
-        if command.plan_hash:
-            work.ledger.begin("mapping.applied", state_target(work.state), command.plan_hash)
-        take_in(work)
-        is_last = _take_pending(work) if work.is_queueing or is_draining else True
-        work.seats_opened = work.seats_opened or (is_last and is_draining)
-        if work.causes or work.seats_opened:
-            work_out(work, work.causes.keys())
-        turned_away = work.explicit & work.waiting
-        if turned_away and command.refuse_when_full and work.state.seat_policy is SeatPolicy.REJECT:
-            raise seat_refusal(work, "The user was not added.", turned_away - work.newcomers)
-        state = _finish(work)
-        applied = Applied(
-            access_version=state.access_version,
-            events=work.ledger.event_ids,
-            counters=dict(+work.counters),
-            pending=writer.count_pending() if work.is_queueing or is_draining else 0,
-            members=tuple(work.access_changed),
-        )
-        if exchange is not None:
-            exchange.conclude(writer)
-        if is_rehearsal:
-            raise _RehearsedError(applied, tuple(work.ledger.rows))
-    if work.is_amended:
-        models.put(state, work.model)
-    return applied
+        done = _act(command, writer, clock, mint, models, is_draining=is_draining, exchange=exchange)
+    done.keep_model(models)
+    return done.applied
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What has been written and is not committed yet."""
+
+    applied: Applied
+    work: Work
+    state: OrganisationState
+
+    def keep_model(self, models: ModelCache) -> None:
+        """To be called once what was written stays."""
+        if self.work.is_amended:
+            models.put(self.state, self.work.model)
+
+
+def _act(
+    command: Command,
+    writer: Writer,
+    clock: Clock,
+    mint: Mint,
+    models: ModelCache,
+    *,
+    is_draining: bool = False,
+    exchange: Exchange | None = None,
+) -> _Done:
+    work = begin_work(command, writer, clock, mint, models)
+    if exchange is not None:
+        work.command = replace(command, changes=exchange.changes(writer))
+    if command.plan_hash:
+        work.ledger.begin("mapping.applied", state_target(work.state), command.plan_hash)
+    take_in(work)
+    is_last = _take_pending(work) if work.is_queueing or is_draining else True
+    work.seats_opened = work.seats_opened or (is_last and is_draining)
+    if work.causes or work.seats_opened:
+        work_out(work, work.causes.keys())
+    turned_away = work.explicit & work.waiting
+    if turned_away and command.refuse_when_full and work.state.seat_policy is SeatPolicy.REJECT:
+        raise seat_refusal(work, "The user was not added.", turned_away - work.newcomers)
+    state = _finish(work)
+    applied = Applied(
+        access_version=state.access_version,
+        events=work.ledger.event_ids,
+        counters=dict(+work.counters),
+        pending=writer.count_pending() if work.is_queueing or is_draining else 0,
+        members=tuple(work.access_changed),
+    )
+    if exchange is not None:
+        exchange.conclude(writer)
+    return _Done(applied, work, state)
 
 
 def take_in(work: Work) -> None:

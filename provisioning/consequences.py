@@ -3,7 +3,7 @@
 `work_out` is the only place where grants are opened and closed and seats are given and taken.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from mappings.rules import Grant
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader
 from provisioning.seats import Candidate, allot_seats, free_seats, seat_limit
+from provisioning.staging import Staging, hold_back
 from provisioning.state import (
     CloseInterval,
     MemberRecord,
@@ -23,6 +24,7 @@ from provisioning.state import (
     OrganisationState,
     PendingMember,
     Seat,
+    StagedChange,
 )
 from provisioning.work import BATCH_SIZE, Work
 
@@ -34,10 +36,18 @@ NO_END = 2**31 - 2
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What one member holds now and what the facts say the member should hold."""
+    """What one member holds now and what the facts say the member should hold, or what is held back of that."""
 
     record: MemberRecord
     desired: Access
+    staging: Staging = Staging.NONE
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody says any more that the member is there, and nothing of it is held back."""
+        facts = self.record.facts
+        is_known = self.record.has_users or facts.is_owner or bool(facts.invited)
+        return not is_known and self.staging not in {Staging.BEGUN, Staging.STANDING}
 
     @property
     def needs_seat(self) -> bool:
@@ -197,12 +207,13 @@ def admin_pair(model: OrganisationModel, state: OrganisationState) -> Pair:
     return (model.catalogue.administrator_role, state.root_scope_id)
 
 
-def look_at(
-    records: Iterable[MemberRecord], model: OrganisationModel, now: datetime
-) -> dict[MemberId, Outlook]:
+def look_at(records: Iterable[MemberRecord], work: Work) -> dict[MemberId, Outlook]:
     """What each of the members holds and should hold. Who is gone for good is left out."""
+    access, now = work.model.access, work.now
     return {
-        record.member_id: Outlook(record, resolve_access(model.access, record.facts, now=now))
+        record.member_id: Outlook(
+            record, *hold_back(work, record, resolve_access(access, record.facts, now=now))
+        )
         for record in records
         if not (record.is_deleted and not record.has_users and not record.facts.invited)
     }
@@ -216,7 +227,7 @@ def work_out(work: Work, member_ids: Collection[MemberId]) -> None:
     """
 
     def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
-        return look_at(_records(work, ids), work.model, work.now)
+        return look_at(_records(work, ids), work)
 
     seating = Seating(
         state=work.state,
@@ -286,6 +297,7 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
     closed: list[CloseInterval] = []
     restated: list[OpenGrant] = []
     updates: list[MemberUpdate] = []
+    begun: list[StagedChange] = []
     if settlement.seated != work.state.seated:
         work.amend(seated=settlement.seated)
     # Leavers first: the event of a freed seat is the cause of the seat that is given.
@@ -299,9 +311,9 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
     for outlook in ordered:
         record, desired = outlook.record, outlook.desired
         seat = settlement.seats[record.member_id]
-        is_deleted = not record.has_users and not record.facts.is_owner and not record.facts.invited
         step = _Step(work, record)
-        _record_activity(step, desired, is_deleted=is_deleted)
+        begun.extend(_record_staging(step, outlook.staging))
+        _record_activity(step, desired, is_deleted=outlook.is_gone)
         _record_grants(step, settlement.target(outlook), seating.admin_pair, opened, closed, restated)
         if seat is Seat.WAITING:
             work.waiting.add(record.member_id)
@@ -315,7 +327,7 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
             seat=seat,
             access=desired,
             now=work.now,
-            is_deleted=is_deleted,
+            is_deleted=outlook.is_gone,
         )
         if update != _update(record, is_active=record.is_active, seat=record.seat, is_held=record.is_held):
             updates.append(update)
@@ -330,6 +342,21 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
         work.writer.update_members(updates, work.now)
     if opened or closed or updates:
         work.is_changed = True
+    _store_staged(work, settlement, begun)
+
+
+def _store_staged(work: Work, settlement: Settlement, begun: list[StagedChange]) -> None:
+    ended = [
+        member_id
+        for member_id, outlook in settlement.outlooks.items()
+        if outlook.staging in {Staging.ENDED, Staging.DROPPED}
+    ]
+    if ended:
+        work.writer.end_staged(ended)
+    if begun:
+        work.writer.put_staged(begun)
+    work.shown_members.update(ended, (change.member_id for change in begun))
+    work.is_changed = work.is_changed or bool(ended or begun)
 
 
 @dataclass(slots=True)
@@ -384,6 +411,20 @@ class _Step:
             rule_version=grant.provenance.rule_version if grant else 0,
             group_id=group_id or "",
         )
+
+
+def _record_staging(step: _Step, staging: Staging) -> Iterator[StagedChange]:
+    """Note that something is held back from the member's loss, and on whose word; or that nothing is any more."""
+    work, record = step.work, step.record_
+    if staging is Staging.ENDED:
+        step.record("member.staged_ended")
+    if staging is Staging.BEGUN:
+        directory_id = record.staged.directory_id if record.staged else work.command.directory_id
+        assert directory_id is not None  # noqa: S101 - it takes a directory's own command to go beyond the limits
+        event_id = step.record(
+            "member.change_staged", (FieldChange("directory_id", None, directory_id),), reason=Reason("guard")
+        )
+        yield StagedChange(record.member_id, directory_id, event_id, work.now)
 
 
 def _record_activity(step: _Step, desired: Access, *, is_deleted: bool) -> None:

@@ -26,6 +26,7 @@ from directory.facts import Activity, GroupFacts, UserFacts, find_fault, name_ke
 from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from mappings.access import LinkedUser, MemberFacts
 from provisioning.errors import Refusal, RefusalCode
+from provisioning.staging import Removals, watch_removals
 from provisioning.state import (
     MemberRecord,
     NewMember,
@@ -62,6 +63,8 @@ class _Fold:
     renamed_users: set[UserId] = field(default_factory=set)
     cleared: dict[UserId, ExternalId] = field(default_factory=dict)
     by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
+    was_active: dict[ExternalId, bool] = field(default_factory=dict)
+    removals: Removals = field(default_factory=Removals)
 
     @property
     def is_pushed(self) -> bool:
@@ -79,7 +82,8 @@ def fold_directory_changes(
 
     Cost follows the changes: only the users, groups and memberships named are read, never a group's member list.
     """
-    user_ids, group_ids = _named(changes)
+    user_ids, member_ids, group_ids = _named(changes)
+    member_ids -= user_ids
     fold = _Fold(
         work=work,
         directory=directory,
@@ -87,6 +91,9 @@ def fold_directory_changes(
         users=work.writer.users_by_external_id(directory.directory_id, user_ids) if user_ids else {},
         groups=work.writer.groups_by_external_id(directory.directory_id, group_ids) if group_ids else {},
     )
+    if member_ids:
+        members = work.writer.users_by_external_id(directory.directory_id, member_ids, with_documents=False)
+        fold.users.update(members)
     for change in changes:
         _fold_one(fold, change)
     _store_users(fold)
@@ -96,13 +103,22 @@ def fold_directory_changes(
     _store_memberships(fold)
     if fold.renamed_users and fold.is_pushed:
         work.writer.step_related_versions(users_of=(), groups_of=fold.renamed_users)
+    if fold.is_pushed:
+        _note_moved_users(fold)
+        watch_removals(work, directory, fold.removals)
 
 
-def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[ExternalId]]:
+def _named(
+    changes: Iterable[DirectoryChange],
+) -> tuple[set[ExternalId], set[ExternalId], set[ExternalId]]:
+    """The users that something is said about, those named as members, and the groups."""
     users: set[ExternalId] = set()
+    edges: set[ExternalId] = set()
     groups: set[ExternalId] = set()
     for change in changes:
         match change:
+            case PutUser(is_new=True):
+                pass
             case PutUser(user):
                 users.add(user.external_id)
             case DeactivateUser(external_id) | DeleteUser(external_id):
@@ -113,13 +129,13 @@ def _named(changes: Iterable[DirectoryChange]) -> tuple[set[ExternalId], set[Ext
                 groups.add(external_id)
             case AddMembers(external_id, members) | RemoveMembers(external_id, members):
                 groups.add(external_id)
-                users.update(members)
+                edges.update(members)
             case AddSubgroups(external_id, subgroups) | RemoveSubgroups(external_id, subgroups):
                 groups.add(external_id)
                 groups.update(subgroups)
             case _:
                 assert_never(change)
-    return users, groups
+    return users, edges, groups
 
 
 def _fold_one(fold: _Fold, change: DirectoryChange) -> None:
@@ -227,6 +243,7 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
         resource=said.resource,
     )
     work.stepped_users.add(user.user_id)
+    fold.was_active[said.external_id] = False
     work.personal_data.append(_personal_data(user))
     event_id = work.ledger.record(
         "user.created",
@@ -242,6 +259,8 @@ def _create_user(fold: _Fold, said: UserFacts, fingerprint: bytes) -> None:
 def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason: str = "") -> None:
     """Note a stored user's new state with one event for what moved; a new fingerprint alone is no event."""
     work = fold.work
+    _check_owner(fold, stored, put)
+    fold.was_active.setdefault(stored.external_id, stored.active)
     changes: list[FieldChange] = []
     if any(getattr(stored, name) != getattr(put, name) for name in _PROFILE):
         put = replace(put, pii_ref=work.mint.id())
@@ -279,6 +298,20 @@ def _record_user_change(fold: _Fold, stored: StoredUser, put: StoredUser, reason
         work.touch(put.member_id, event_id)
         if put.active and not (stored.active and stored.deleted_at is None):
             work.explicit.add(put.member_id)
+
+
+def _check_owner(fold: _Fold, stored: StoredUser, put: StoredUser) -> None:
+    """A client is told that the owner stays; a pulled directory's word is stored and changes nothing (MT-16)."""
+    is_deleted = put.deleted_at is not None
+    loses = is_deleted or (stored.active and not put.active)
+    if fold.is_pushed and loses and stored.member_id == fold.work.state.owner_id:
+        what = "deleted" if is_deleted else "deactivated"
+        raise Refusal(
+            RefusalCode.OWNER_PROTECTED,
+            f"user '{stored.user_name}' is the owner of the organisation, who cannot be {what} by a directory; "
+            "transfer the ownership first",
+            subject=stored.member_id,
+        )
 
 
 def _moved_names(stored: Mapping[str, object], put: Mapping[str, object]) -> tuple[str, ...]:
@@ -491,7 +524,7 @@ def _candidates(fold: _Fold) -> dict[ExternalId, set[MemberId]]:
         for external_id, user in fold.new_users.items()
         if external_id not in found and user.mails
     }
-    domains = writer.domains() if keys else frozenset()
+    domains = fold.work.model.inputs.domains
     keys = {external_id: key for external_id, key in keys.items() if key.rpartition("@")[2] in domains}
     if keys:
         by_mail = writer.members_by_mail(set(keys.values()))
@@ -593,7 +626,7 @@ def _delete_group(fold: _Fold, external_id: ExternalId) -> None:
             parents = {pair[0] for pair in work.writer.nestings_of([stored.group_id])} - {stored.group_id}
             work.writer.touch_groups(parents, work.now)
             work.writer.step_related_versions(users_of=[stored.group_id], groups_of=())
-        work.writer.clear_group(stored.group_id)
+        fold.removals.emptied[stored.group_id] = work.writer.clear_group(stored.group_id)
     gone = replace(
         stored, fingerprint=b"", version=stored.version + 1, updated_at=work.now, deleted_at=work.now
     )
@@ -656,7 +689,34 @@ def _store_memberships(fold: _Fold) -> None:
     work.counters["memberships_removed"] += len(removed)
     if added or removed:
         _show_memberships(fold, [*added, *removed])
+        _note_moved_memberships(fold, added, removed)
         work.is_changed = True
+
+
+def _note_moved_users(fold: _Fold) -> None:
+    """What the guard counts: who was active before this command and is not now, and the reverse."""
+    removals = fold.removals
+    for external_id, was_active in fold.was_active.items():
+        user = fold.users[external_id]
+        removals.activated += user.active and not was_active
+        if was_active and not user.active:
+            removals.users.add(user.member_id)
+        if user.deleted_at is not None or (was_active and not user.active):
+            removals.deprived.add(user.member_id)
+
+
+def _note_moved_memberships(
+    fold: _Fold, added: Sequence[tuple[GroupId, UserId]], removed: Sequence[tuple[GroupId, UserId]]
+) -> None:
+    """What the guard counts: memberships that end one by one. With a user who is deleted they go as a whole."""
+    removals = fold.removals
+    removals.joined.update(group_id for group_id, _ in added)
+    removals.left.update(group_id for group_id, _ in removed)
+    for group_id, user_id in removed:
+        if user_id not in fold.cleared:
+            member_id = fold.users[fold.by_user_id[user_id]].member_id
+            removals.memberships.setdefault(group_id, set()).add(member_id)
+            removals.deprived.add(member_id)
 
 
 def _show_memberships(fold: _Fold, pairs: Sequence[tuple[GroupId, UserId]]) -> None:

@@ -153,7 +153,7 @@ def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork) -> Foresight:
             for start in range(0, len(rest), _AT_ONCE):
                 chunk = rest[start : start + _AT_ONCE]
                 found.update(reader.member_records(chunk, with_attributes=work.model.looks_at_attributes))
-            return look_at(found.values(), work.model, work.now)
+            return look_at(found.values(), work)
 
         outlooks = look(list(dict.fromkeys([*rehearsal.touched, *rehearsal.queued])))
         settlement = settle(outlooks, seating, reader=reader, look=look)

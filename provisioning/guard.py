@@ -10,12 +10,17 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
-    """Settings of one directory. Percentages are of what is stored on our side, never of what the source shows."""
+    """Settings of one directory. Percentages are of what is stored on our side, never of what the source shows.
+
+    So many `removed_memberships` of a pushing directory never count, whatever their part: in a small one a single
+    membership is more than a fifth of all.
+    """
 
     removed_users: int = 10
     removed_users_percent: int = 10
     group_size: int = 50
     group_loss_percent: int = 50
+    removed_memberships: int = 10
     removed_memberships_percent: int = 20
     rejected_percent: int = 1
 

@@ -74,7 +74,10 @@ class Mint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """What an organisation's access model is compiled from, apart from its catalogue."""
+    """What an organisation's access model is compiled from, apart from its catalogue, and its verified domains.
+
+    `nesting` leaves out what SCIM clients nest: it gives nothing.
+    """
 
     scopes: tuple[ScopeNode, ...]
     rules: tuple[Rule, ...]
@@ -82,6 +85,7 @@ class ModelInputs:
     nesting: tuple[tuple[GroupId, GroupId], ...]
     custom_roles: tuple[PutRole, ...]
     default_roles: Mapping[DirectoryId, RoleId | None]
+    domains: frozenset[str]
 
 
 class Reader(Protocol):
@@ -96,9 +100,13 @@ class Reader(Protocol):
     def directories(self) -> list[StoredDirectory]: ...
 
     def users_by_external_id(
-        self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
+        self,
+        directory_id: DirectoryId,
+        external_ids: Collection[ExternalId],
+        *,
+        with_documents: bool = True,
     ) -> dict[ExternalId, StoredUser]:
-        """Tombstones included."""
+        """Tombstones included. Without documents they have no mails, attributes and resource, and are not written."""
 
     def groups_by_external_id(
         self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
@@ -121,6 +129,9 @@ class Reader(Protocol):
     ) -> set[tuple[GroupId, UserId]]: ...
 
     def groups_of_users(self, user_ids: Collection[UserId]) -> list[tuple[GroupId, UserId]]: ...
+
+    def nestings_of(self, group_ids: Collection[GroupId]) -> set[tuple[GroupId, GroupId]]:
+        """(group, subgroup) pairs of any directory in which one of the groups takes part."""
 
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]: ...
 
@@ -257,6 +268,9 @@ class EventQuery:
 
 class Writer(Reader, Protocol):
     """The transaction in which one command happens. The organisation's row is locked until it ends."""
+
+    def attempt(self) -> AbstractContextManager[None]:
+        """A part of the transaction: left by an exception, what was written in it is taken back and nothing else."""
 
     def check_fence(self, directory_id: DirectoryId, fence: int, lease_until: datetime) -> bool:
         """Renew the lease; False when another run has taken the directory over."""

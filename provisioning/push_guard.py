@@ -95,7 +95,8 @@ class PushWindow:
         )
         return Crossing(
             users=bool(crossed_limits(users, limits)),
-            memberships=bool(crossed_limits(memberships, limits)),
+            memberships=self.memberships_lost > limits.removed_memberships
+            and bool(crossed_limits(memberships, limits)),
             groups=frozenset(
                 group_id
                 for group_id, (size, lost) in self.groups.items()

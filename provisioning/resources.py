@@ -79,7 +79,9 @@ class ResourceQuery:
     """A list to read. `skip` rows are passed over, or `after` says where a cursor stands; never both.
 
     `sort` None is by id. A row without a value of `sort` is last in ascending and first in descending order; ties go
-    by id. `limit` may be 0: only the total. `with_groups` and `with_grants` say what of a user is to be read.
+    by id. `limit` may be 0: only the total. `with_groups` and `with_grants` say what of a user is to be read. Without
+    `with_total` rows are not counted where the page itself does not tell their number, which then is -1: a page at a
+    cursor costs the same however long the list is.
     """
 
     filter: Filter | None = None
@@ -90,6 +92,7 @@ class ResourceQuery:
     after: Position | None = None
     with_groups: bool = True
     with_grants: bool = True
+    with_total: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,10 @@ class PushStore(Protocol):
 
 
 class RequestSink(Protocol):
-    """Where an answered request goes to be logged."""
+    """Where an answered request goes to be logged. Neither call waits, or touches the database itself."""
 
     def put(self, request: LoggedRequest) -> None:
-        """Take it over without waiting. A full queue drops it, and counts that."""
+        """Take a request over. A full queue drops it, and counts that."""
+
+    def note_use(self, token: StoredToken, at: datetime, address: str) -> None:
+        """Note that the token let somebody in. Written at most once a minute for each token."""

@@ -41,7 +41,8 @@ class Work:
     with. `seat_event` and `admin_event` are the last events that took a seat and that made somebody an Admin of the
     organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users`
     have a new version already. `fresh` are members who have come in this transaction, as they are stored, but without
-    attributes.
+    attributes. The directory has taken something from those who are `deprived`; from those who are `beyond` more than
+    its guard lets through. Of those `released` nothing is staged any more.
     """
 
     writer: Writer
@@ -80,6 +81,9 @@ class Work:
     shown_members: set[MemberId] = field(default_factory=set)
     shown_groups: set[GroupId] = field(default_factory=set)
     stepped_users: set[UserId] = field(default_factory=set)
+    deprived: set[MemberId] = field(default_factory=set)
+    beyond: set[MemberId] = field(default_factory=set)
+    released: set[MemberId] = field(default_factory=set)
 
     def directories(self) -> Sequence[StoredDirectory]:
         """The organisation's directories, read once. A command that puts one does not ask for them afterwards."""
@@ -89,12 +93,14 @@ class Work:
 
     def step_versions(self) -> None:
         """Let what a SCIM client sees of the moved users and groups have a new version."""
-        members = {*self.access_changed, *self.shown_members}
-        if (members or self.shown_users or self.shown_groups) and any(
+        # Newcomers have one user, which has just got its first version.
+        members = {*self.access_changed, *self.shown_members} - self.newcomers
+        users = self.shown_users - self.stepped_users
+        if (members or users or self.shown_groups) and any(
             directory.kind == PUSHED for directory in self.directories()
         ):
             self.writer.step_versions(
-                users=self.shown_users,
+                users=users,
                 members=members,
                 groups=self.shown_groups,
                 leaving_out=self.stepped_users,
@@ -133,10 +139,16 @@ class Work:
 
     def adopt(self, event_id: EventId) -> EventId:
         """Make an event of an earlier transaction ready to be a parent. One that is not kept stands as a root."""
-        body = self.writer.event_bodies([event_id]).get(event_id)
-        root = parse_body(body)["cause"].get("root") if body is not None else None
-        self.ledger.adopt(event_id, EventId(root) if root else event_id)
+        self.adopt_all([event_id])
         return event_id
+
+    def adopt_all(self, event_ids: Collection[EventId]) -> None:
+        """The same for many events."""
+        bodies = self.writer.event_bodies(event_ids) if event_ids else {}
+        for event_id in event_ids:
+            body = bodies.get(event_id)
+            root = parse_body(body)["cause"].get("root") if body is not None else None
+            self.ledger.adopt(event_id, EventId(root) if root else event_id)
 
     @property
     def author(self) -> str:

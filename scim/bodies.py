@@ -102,19 +102,21 @@ def _count_quotes(data: bytes) -> int:
 
 
 def _name_repeated_key(data: bytes, max_depth: int) -> NoReturn:
-    def check_pairs(pairs: list[tuple[str, object]]) -> None:
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, object]]) -> None:
         seen = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidSyntaxError(f"the key {shown(key)} is given more than once in one object")
+                repeated.append(key)
             seen.add(key)
 
     try:
-        json.loads(data, object_pairs_hook=check_pairs, parse_int=float, parse_constant=float)
+        json.loads(data, object_pairs_hook=collect, parse_int=float)
     except RecursionError as error:
         # The deep part stood under a key that was given again.
         raise _too_deep(max_depth) from error
-    raise InvalidSyntaxError("a key is given more than once in one object")
+    raise InvalidSyntaxError(f"the key {shown(''.join(repeated[:1]))} is given more than once in one object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,8 @@ def read_member_ids(value: object, reading: Reading, *, single_entry: bool = Fal
         member_id = entry.get("value") if type(entry) is dict else None
         if type(member_id) is not str or not member_id:
             member_id = _read_odd_member(entry, index, reading)
+        elif entry.get("$ref", "") is None:
+            reading.allow(Leniency.NULL_IS_ABSENT)
         found[member_id.lower()] = None
     return tuple(found)
 

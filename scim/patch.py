@@ -1,66 +1,32 @@
-"""PATCH: operations of a request into the new state of a user, or into steps on a group.
+"""PATCH as it is applied: operations into the new state of a user, or into steps on a group.
 
 Nothing is applied here that could be half applied: a fault raises, and the state given is never touched.
 Source: RFC 7644 section 3.5.2
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
 
 from directory.filters import And, Comparison, Filter, Operator, Or
-from directory.schema import Attribute, Kind, Mutability, ResourceSchema, entries_of
+from directory.schema import Attribute, Kind, Mutability, entries_of
 from scim.bodies import check_group_name, read_member_ids
-from scim.errors import (
-    InvalidPathError,
-    InvalidSyntaxError,
-    InvalidValueError,
-    MutabilityError,
-    NoTargetError,
-    SCIMError,
-    TooLargeError,
-)
+from scim.errors import InvalidPathError, InvalidValueError, MutabilityError, NoTargetError, SCIMError
 from scim.members import AddIds, ClearAll, MemberStep, RemoveIds, RemoveMatching, ReplaceIds
-from scim.paths import PatchPath, compile_entry_filter, parse_patch_path
+from scim.operations import Op, Operation, name_operation
+from scim.paths import PatchPath, compile_entry_filter
 from scim.profiles import Leniency, Profile
 from scim.values import (
     MAX_ENTRIES,
     Entry,
     Reading,
     entry_key,
-    find_key,
     includes,
-    is_group,
     is_same_value,
-    named,
     read_attribute,
+    read_boolean,
     read_entries,
-    shown,
 )
-
-PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-MAX_OPERATIONS = 1_000
-"""Of one request, each key of an operation without path counted."""
-
-
-class Op(StrEnum):
-    ADD = "add"
-    REMOVE = "remove"
-    REPLACE = "replace"
-
-
-_OPS: Mapping[str, Op] = {op.value: op for op in Op}
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation on one path. `value` is as sent; None: null, or none. `index` is its place in the request."""
-
-    op: Op
-    path: PatchPath
-    value: object
-    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,120 +36,6 @@ class GroupPatch:
     display_name: str | None
     client_id: str | None
     steps: tuple[MemberStep, ...]
-
-
-def read_operations(
-    body: object, schema: ResourceSchema, profile: Profile, notes: set[Leniency]
-) -> tuple[Operation, ...]:
-    """Read a PatchOp. An operation without path becomes one for each key of its value.
-
-    Raises InvalidSyntaxError, NoTargetError for a `remove` without path, InvalidPathError, InvalidValueError, and
-    TooLargeError beyond `MAX_OPERATIONS`.
-    """
-    if type(body) is not dict:
-        raise InvalidSyntaxError(f"a PATCH is a JSON object, not {named(body)}")
-    reading = Reading(profile, notes)
-    _check_message(find_key(body, "schemas"), reading)
-    items = find_key(body, "Operations")
-    if type(items) is not list or not items:
-        raise InvalidSyntaxError("Operations must be a list of at least one operation")
-    found: list[Operation] = []
-    for index, item in enumerate(items):
-        if len(found) > MAX_OPERATIONS or len(items) > MAX_OPERATIONS:
-            raise _too_many()
-        try:
-            found.extend(_read_operation(item, index, schema, reading))
-        except SCIMError as error:
-            raise _name_operation(error, index) from error
-    if len(found) > MAX_OPERATIONS:
-        raise _too_many()
-    return tuple(found)
-
-
-def _check_message(schemas: object, reading: Reading) -> None:
-    urns = schemas if type(schemas) is list else []
-    if any(type(urn) is str and urn.lower() == PATCH_OP.lower() for urn in urns):
-        return
-    if not reading.allow(Leniency.UNSAID_SCHEMAS):
-        raise InvalidValueError(f"schemas must be a list with {PATCH_OP}")
-
-
-def _too_many() -> TooLargeError:
-    return TooLargeError(f"a PATCH takes at most {MAX_OPERATIONS} operations; send it in parts")
-
-
-def _name_operation(error: SCIMError, index: int) -> SCIMError:
-    return type(error)(f"operation {index + 1}: {error.detail}")
-
-
-def _read_operation(
-    item: object, index: int, schema: ResourceSchema, reading: Reading
-) -> Iterator[Operation]:
-    if type(item) is not dict:
-        raise InvalidSyntaxError(f"an operation is a JSON object, not {named(item)}")
-    op = _read_op(find_key(item, "op"), reading)
-    text = find_key(item, "path")
-    value = find_key(item, "value")
-    if text is None or text == "":
-        yield from _expand(op, value, index, schema, reading)
-        return
-    if type(text) is not str:
-        raise InvalidPathError(f"path must be a text, not {named(text)}")
-    if op is not Op.REMOVE and value is None and not any(key.lower() == "value" for key in item):
-        raise InvalidValueError(f"{op} needs a value")
-    path = _find_path(text, schema, reading)
-    if path is not None:
-        yield Operation(op, path, value, index)
-
-
-def _read_op(text: object, reading: Reading) -> Op:
-    op = _OPS.get(text) if type(text) is str else None
-    if op is None and type(text) is str:
-        op = _OPS.get(text.lower())
-        if op is not None:
-            reading.allow(Leniency.OPERATION_CASE)
-    if op is None:
-        given = shown(text) if type(text) is str else named(text)
-        raise InvalidSyntaxError(f"op must be add, remove or replace, not {given}")
-    return op
-
-
-def _expand(
-    op: Op, value: object, index: int, schema: ResourceSchema, reading: Reading
-) -> Iterator[Operation]:
-    if op is Op.REMOVE:
-        raise NoTargetError("remove needs a path that says what to remove")
-    if type(value) is not dict:
-        raise InvalidValueError(f"{op} without a path needs an object as its value, not {named(value)}")
-    for key, item in value.items():
-        path = _find_path(key, schema, reading, is_key=True)
-        if path is None:
-            continue
-        if "." in key or ":" in key:
-            reading.allow(Leniency.DOTTED_KEYS)
-        if item is None and is_group(schema) and path.path.attribute.name == "members":
-            # As in a PUT: nobody leaves a group because of something that is not there.
-            reading.allow(Leniency.NULL_IS_ABSENT)
-            continue
-        yield Operation(op, path, item, index)
-
-
-def _find_path(
-    text: str, schema: ResourceSchema, reading: Reading, *, is_key: bool = False
-) -> PatchPath | None:
-    """The path, or None for one that is passed over. `schemas` follows from what a resource holds."""
-    if text.lower() == "schemas":
-        return None
-    try:
-        path = parse_patch_path(text, schema)
-    except InvalidPathError:
-        # A key of an object is a path only when it looks like one.
-        if not is_key or "[" in text:
-            raise
-        path = None
-    if path is None and not reading.allow(Leniency.IGNORE_UNKNOWN):
-        raise InvalidPathError(f"{shown(text)} is no attribute of this resource")
-    return path
 
 
 def patch_user(
@@ -206,7 +58,7 @@ def patch_user(
         try:
             _apply(document, operation, reading, shown)
         except SCIMError as error:
-            raise _name_operation(error, operation.index) from error
+            raise name_operation(error, operation.index) from error
     return document
 
 
@@ -226,31 +78,23 @@ def _apply(
         extension = document.get(path.urn)
         container = dict(extension) if isinstance(extension, Mapping) else {}
     changed = _change(container.get(attribute.name), operation, reading)
-    if changed is None:
-        _check_removable(attribute, operation)
-        if attribute.name != "active":
-            container.pop(attribute.name, None)
-    else:
+    _check_required(attribute, changed, operation)
+    if changed is not None:
         container[attribute.name] = changed
+    elif attribute.name != "active":
+        container.pop(attribute.name, None)
     if path.urn and container:
         document[path.urn] = container
     elif path.urn:
         document.pop(path.urn, None)
-    elif attribute.name == "userName":
-        _check_user_name(document["userName"])
 
 
-def _check_removable(attribute: Attribute, operation: Operation) -> None:
+def _check_required(attribute: Attribute, changed: object, operation: Operation) -> None:
     """Source: RFC 7644 section 3.5.2.2: a required attribute must not be removed."""
-    if attribute.name == "userName":
+    if attribute.name == "userName" and not (isinstance(changed, str) and changed.strip()):
         raise InvalidValueError("userName is required and must not be empty")
     if attribute.name == "active" and operation.op is Op.REMOVE:
         raise InvalidValueError("active cannot be removed; replace it by false")
-
-
-def _check_user_name(value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidValueError("userName is required and must not be empty")
 
 
 def _check_unchanged(operation: Operation, whole: Mapping[str, object], reading: Reading) -> None:
@@ -428,6 +272,9 @@ def _change_chosen(
     attribute: Attribute, entries: list[Entry], operation: Operation, reading: Reading
 ) -> list[Entry]:
     path = operation.path
+    if path.sub is None and operation.value in (None, []):
+        reading.allow(Leniency.NULL_IS_ABSENT)
+        return entries if operation.op is Op.ADD else _remove_chosen(attribute, entries, operation)
     new = _read_part(attribute, operation, reading)
     if new is None:
         return entries
@@ -463,8 +310,6 @@ def _read_part(attribute: Attribute, operation: Operation, reading: Reading) -> 
         return {sub.name: read}
     if type(value) is list and len(value) == 1:
         value = value[0]
-    if value is None:
-        raise InvalidValueError(f"{operation.path.text} needs an object as its value")
     entry = Attribute(attribute.name, Kind.COMPLEX, sub_attributes=attribute.sub_attributes)
     read = read_attribute(entry, value, reading, keep_null=True)
     return read if isinstance(read, dict) else None
@@ -478,7 +323,7 @@ def _create_entry(attribute: Attribute, path: PatchPath, new: Entry, reading: Re
     said = {name: value for name, value in new.items() if value is not None}
     if path.filter is None:
         return said or None
-    terms = _equal_terms(path.filter, attribute, reading)
+    terms = _equal_terms(path.filter, attribute)
     if terms is None or not reading.profile.allows(Leniency.CREATE_UNMATCHED_ENTRY):
         raise NoTargetError(f"{path.text} matches no entry")
     if not said:
@@ -490,20 +335,24 @@ def _create_entry(attribute: Attribute, path: PatchPath, new: Entry, reading: Re
     return created
 
 
-def _equal_terms(tree: Filter, attribute: Attribute, reading: Reading) -> Entry | None:
+def _equal_terms(tree: Filter, attribute: Attribute) -> Entry | None:
     """The sub-attributes that a conjunction of `eq` demands; None for any other filter."""
     if isinstance(tree, And):
         found: Entry = {}
         for term in tree.terms:
-            inner = _equal_terms(term, attribute, reading)
+            inner = _equal_terms(term, attribute)
             if inner is None:
                 return None
             found.update(inner)
         return found
-    if not isinstance(tree, Comparison) or tree.operator is not Operator.EQ or tree.value is None:
-        return None
-    sub = attribute.sub_attribute(tree.path)
-    return {sub.name: read_attribute(sub, tree.value, reading)} if sub is not None else None
+    if (
+        isinstance(tree, Comparison)
+        and tree.operator is Operator.EQ
+        and tree.value is not None
+        and (sub := attribute.sub_attribute(tree.path)) is not None
+    ):
+        return {sub.name: read_boolean(tree.value) if sub.kind is Kind.BOOLEAN else tree.value}
+    return None
 
 
 def patch_group(
@@ -524,7 +373,7 @@ def patch_group(
             else:
                 _say_of_group(said, operation, reading, shown)
         except SCIMError as error:
-            raise _name_operation(error, operation.index) from error
+            raise name_operation(error, operation.index) from error
     return GroupPatch(said.get("displayName"), said.get("externalId"), tuple(steps))
 
 

@@ -22,7 +22,7 @@ from directory.filters import (
 )
 from directory.schema import Attribute, Kind, Path, ResourceSchema, comparison_key
 from scim.errors import InvalidPathError
-from scim.values import EXTENSIONS, read_boolean_text, shown
+from scim.values import EXTENSIONS, read_boolean, shown
 
 EntryTest = Callable[[Mapping[str, object]], bool]
 
@@ -98,9 +98,11 @@ def _knows(attribute: Attribute, tree: Filter) -> bool:
             return False
         if isinstance(leaf, Comparison):
             _check_operand(leaf, sub)
-        elif isinstance(leaf, ValuePath):
-            raise InvalidPathError(f"{shown(leaf.path)} has no entries that a filter could choose from")
     return True
+
+
+def count_terms(tree: Filter) -> int:
+    return sum(1 for _ in leaves(tree))
 
 
 def leaves(tree: Filter) -> Iterator[Comparison | Present | ValuePath]:
@@ -128,13 +130,6 @@ def _check_operand(leaf: Comparison, sub: Attribute) -> None:
         raise InvalidPathError(f"{sub.name} compares with a text in double quotes")
     elif sub.kind is Kind.BINARY and leaf.operator in _ORDER:
         raise InvalidPathError(f"{sub.name} is binary and has no order")
-
-
-def read_boolean(value: object) -> bool | None:
-    """A boolean, or the one that a text names."""
-    if isinstance(value, bool):
-        return value
-    return read_boolean_text(value) if isinstance(value, str) else None
 
 
 def compile_entry_filter(tree: Filter, attribute: Attribute) -> EntryTest:

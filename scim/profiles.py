@@ -32,11 +32,15 @@ class Leniency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`unique_group_names`: a second group of the same displayName is refused (Entra needs it so)."""
+    """`unique_group_names`: a second group of the same displayName is refused (Entra needs it so).
+
+    `shows_ours`: our extension and the names of members, which no client can say, are shown unasked.
+    """
 
     name: str
     leniencies: frozenset[Leniency]
     unique_group_names: bool = False
+    shows_ours: bool = True
 
     def allows(self, leniency: Leniency) -> bool:
         return leniency in self.leniencies
@@ -118,7 +122,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             Profile("generic", _WIDEST),
             Profile("entra", _WIDEST, unique_group_names=True),
             Profile("okta", _WIDEST - {Leniency.CREATE_UNMATCHED_ENTRY}),
-            Profile("strict", _EVERYWHERE),
+            Profile("strict", _EVERYWHERE, shows_ours=False),
         )
     }
 )

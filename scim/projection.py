@@ -1,20 +1,26 @@
 """`attributes` and `excludedAttributes`: what of a resource is shown, and so what of it has to be read.
 
 Names are matched in any case, with or without their URN; unknown ones select nothing. `id` and `schemas` always stay.
-Source: RFC 7644 section 3.9.
+What only we say can be left out until it is named. Source: RFC 7644 section 3.9; RFC 7643 section 7, `returned`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 
-from directory.schema import MEMBER, ResourceSchema
+from directory.schema import CORE_GROUP, CORE_USER, MEMBER, ResourceSchema
 from scim.errors import BadRequestError
 
-Selection: TypeAlias = "dict[str, Selection | None]"
+Selection: TypeAlias = dict[str, "Selection | None"]
 """Keys of a document with what of their value is meant; None for all of it."""
 
 _ALWAYS = ("schemas", "id")
+
+OURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {CORE_USER: (MEMBER,), CORE_GROUP: ("members", "display")}
+)
+"""The keys that lead to what no client can say, by the schema of the resource it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,45 +85,51 @@ class Projection:
         return document if dropped is None else _drop(document, dropped)
 
 
-def read_projection(attributes: str, excluded: str, schema: ResourceSchema) -> Projection:
+def read_projection(
+    attributes: str, excluded: str, schema: ResourceSchema, *, shows_ours: bool = True
+) -> Projection:
     """Read both query parameters, each a list with commas."""
-    return make_projection(attributes.split(","), excluded.split(","), schema)
+    return make_projection(attributes.split(","), excluded.split(","), schema, shows_ours=shows_ours)
 
 
-def make_projection(attributes: Iterable[str], excluded: Iterable[str], schema: ResourceSchema) -> Projection:
-    """Read both lists of names. Raises BadRequestError when both name something."""
+def make_projection(
+    attributes: Iterable[str], excluded: Iterable[str], schema: ResourceSchema, *, shows_ours: bool = True
+) -> Projection:
+    """Read both lists of names. Without `shows_ours`, what is `OURS` is shown only where it is named.
+
+    Raises BadRequestError when both name something.
+    """
     kept = [name for text in attributes if (name := text.strip())]
     dropped = [name for text in excluded if (name := text.strip())]
     if kept and dropped:
         raise BadRequestError("give attributes or excludedAttributes, not both (RFC 7644 section 3.9)")
+    named = [keys for name in kept or dropped if (keys := _keys(name, schema))]
+    ours = OURS[schema.urn]
     if kept:
-        return Projection(kept=_select(kept, schema))
-    if dropped:
-        selection = _select(dropped, schema)
-        return Projection(dropped={name: what for name, what in selection.items() if name not in _ALWAYS})
-    return Projection()
+        is_ours_kept = shows_ours or any(keys[: len(ours)] == ours for keys in named)
+        return Projection(kept=_select(named), dropped=None if is_ours_kept else _select([ours]))
+    left_out = [keys for keys in named if keys[0] not in _ALWAYS]
+    return Projection(dropped=_select(left_out if shows_ours else [*left_out, ours]) or None)
 
 
-def _select(names: Iterable[str], schema: ResourceSchema) -> Selection:
+def _select(paths: Iterable[Sequence[str]]) -> Selection:
     selection: Selection = {}
-    for name in names:
-        keys = _keys(name, schema)
-        if keys:
-            _mark(selection, keys)
+    for keys in paths:
+        _mark(selection, keys)
     return selection
 
 
-def _keys(name: str, schema: ResourceSchema) -> list[str]:
+def _keys(name: str, schema: ResourceSchema) -> tuple[str, ...]:
     """The keys that lead to what a name means, from the outside in; none for an unknown name."""
     path = schema.find(name)
     if path is None:
         urn = schema.extension(name)
-        return [urn] if urn else []
-    keys = [path.urn, path.attribute.name] if path.urn else [path.attribute.name]
-    return [*keys, path.sub.name] if path.sub is not None else keys
+        return (urn,) if urn else ()
+    keys = (path.urn, path.attribute.name) if path.urn else (path.attribute.name,)
+    return (*keys, path.sub.name) if path.sub is not None else keys
 
 
-def _mark(selection: Selection, keys: list[str]) -> None:
+def _mark(selection: Selection, keys: Sequence[str]) -> None:
     """Note that the last key is meant whole; what was noted below it is then part of it."""
     first, *rest = keys
     if not rest:

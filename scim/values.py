@@ -25,7 +25,7 @@ MAX_ENTRIES = 1_000
 """Entries of one multi-valued attribute. Members of a group are none of these and have no limit."""
 
 Entry = dict[str, object]
-EntryKey = tuple[tuple[str, object], ...]
+EntryKey = tuple[tuple[str, str], ...]
 
 _BOOLEANS: Mapping[str, bool] = MappingProxyType({"true": True, "false": False})
 _JSON_NAMES: Mapping[type, str] = MappingProxyType(
@@ -199,7 +199,7 @@ def _read_complex(
             reading.allow(Leniency.MANAGER_WITHOUT_REFERENCE)
     if type(value) is not dict:
         raise InvalidValueError(f"{name} must be an object, not {named(value)}")
-    dot = ":" if name.startswith("urn:") else "."
+    dot = ":" if attribute.name.startswith("urn:") else "."
     return _read_members(attribute, value, reading, name + dot, keep_null=keep_null)
 
 
@@ -209,6 +209,9 @@ def _read_members(
     said: Entry = {}
     for key, item in value.items():
         sub = find_sub(attribute, key)
+        if sub is None and key.lower() == "schemas" and attribute.name.startswith("urn:"):
+            # Clients that take an extension for a resource of its own name its schema in it.
+            continue
         if sub is None:
             _read_dotted(attribute, key, item, said, reading, where, keep_null=keep_null)
         elif sub.mutability is not Mutability.READ_WRITE:
@@ -259,7 +262,7 @@ def _read_simple(attribute: Attribute, value: object, reading: Reading, where: s
     if attribute.kind is Kind.BOOLEAN:
         if type(value) is bool:
             return value
-        read = _BOOLEANS.get(value.strip().lower()) if type(value) is str else None
+        read = read_boolean(value)
         if read is None:
             raise InvalidValueError(f"{where}{attribute.name} must be true or false, not {named(value)}")
         reading.allow(Leniency.TEXT_BOOLEAN)
@@ -284,9 +287,11 @@ def say(container: Entry, name: str, value: object, where: str = "") -> None:
         say(old, key, item, f"{where}{name}.")
 
 
-def read_boolean_text(text: str) -> bool | None:
-    """The boolean that a text names in any case; None when it names none."""
-    return _BOOLEANS.get(text.strip().lower())
+def read_boolean(value: object) -> bool | None:
+    """A boolean, or the one that a text names in any case; None for anything else."""
+    if type(value) is str:
+        return _BOOLEANS.get(value.lower())
+    return value if type(value) is bool else None
 
 
 def entry_key(attribute: Attribute, entry: Mapping[str, object]) -> EntryKey:
@@ -307,10 +312,8 @@ def includes(attribute: Attribute, whole: Mapping[str, object], part: Mapping[st
     )
 
 
-def _value_key(attribute: Attribute, value: object) -> object:
-    if type(value) is str:
-        return comparison_key(value, is_case_exact=attribute.is_case_exact)
-    return value
+def _value_key(attribute: Attribute, value: object) -> str:
+    return comparison_key(str(value), is_case_exact=attribute.is_case_exact)
 
 
 def is_same_value(attribute: Attribute, shown_value: object, said: object, *, whole: bool = True) -> bool:

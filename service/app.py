@@ -5,30 +5,25 @@ Every answer carries a request id; an error is a JSON document with that id and 
 
 import hmac
 import ipaddress
-import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import Forbidden, HTTPException
 
+from scim.endpoints import PREFIX, render_failure
 from service.metrics import Metrics, OrganisationFigures
+from service.request_log import RequestLog
+from service.scim_edge import scim_blueprint
 from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.migrate import check_version
+from web.frame import RequestFrame, current_request_id
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+REQUEST_LOG = "usher.request_log"
 
 Check = Callable[[], str]
 """Gives an empty text when all is well, else what is not."""
@@ -37,14 +32,25 @@ _log = structlog.get_logger("usher.web")
 
 
 def create_app(
-    wiring: Wiring, *, metrics: Metrics | None = None, is_scheduler_alive: Check = lambda: ""
+    wiring: Wiring,
+    *,
+    metrics: Metrics | None = None,
+    requests: RequestLog | None = None,
+    is_scheduler_alive: Check = lambda: "",
 ) -> Flask:
-    """Build the application over a database that is set up. `is_scheduler_alive` tells for `/readyz`."""
+    """Build the application over a database that is set up. `is_scheduler_alive` tells for `/readyz`.
+
+    `requests` is started and stopped by whoever made it; without one there is a log without a thread, whose `flush`
+    writes. It is found in the application's extensions under `REQUEST_LOG`.
+    """
     app = Flask("usher", static_folder=None)
     counted = metrics or Metrics()
+    app.extensions[REQUEST_LOG] = requests or make_request_log(wiring, counted)
     counted.registry.register(OrganisationFigures(wiring))
-    _add_request_handling(app, wiring, counted)
     _add_errors(app)
+    app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
+
+    app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -63,6 +69,11 @@ def create_app(
         return Response(generate_latest(counted.registry), content_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def make_request_log(wiring: Wiring, metrics: Metrics) -> RequestLog:
+    """The log of SCIM requests, not started yet."""
+    return RequestLog(wiring.pushes, dropped=metrics.scim_log_dropped.inc)
 
 
 def _check_database(wiring: Wiring) -> str:
@@ -93,29 +104,14 @@ def _is_this_machine(address: str) -> bool:
         return False
 
 
-def _add_request_handling(app: Flask, wiring: Wiring, metrics: Metrics) -> None:
-    @app.before_request
-    def begin() -> None:
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else wiring.mint.id()
-        g.started = time.perf_counter()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+def _frame(app: Flask, wiring: Wiring, metrics: Metrics) -> RequestFrame:
+    def tell(method: str, endpoint: str, status: int, seconds: float) -> None:
+        metrics.count_request(method, endpoint, status, seconds)
+        _log.debug("request", method=method, endpoint=endpoint, status=status, seconds=round(seconds, 4))
 
-    @app.after_request
-    def end(response: Response) -> Response:
-        endpoint = request.endpoint or "unknown"
-        seconds = time.perf_counter() - g.started
-        metrics.requests.labels(request.method, endpoint, response.status_code).inc()
-        metrics.request_seconds.labels(endpoint).observe(seconds)
-        response.headers["X-Request-Id"] = g.request_id
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        _log.debug("request", path=request.path, status=response.status_code, seconds=round(seconds, 4))
-        return response
-
-    @app.teardown_request
-    def forget(_error: BaseException | None) -> None:
-        structlog.contextvars.unbind_contextvars("request_id")
+    # Asking the logger for each request whether it is to say something costs more than all the rest.
+    observe = tell if wiring.settings.log_level == "debug" else metrics.count_request
+    return RequestFrame(app.wsgi_app, new_id=wiring.mint.id, observe=observe, timer=time.perf_counter)
 
 
 def _add_errors(app: Flask) -> None:
@@ -143,7 +139,14 @@ def _add_errors(app: Flask) -> None:
 
 
 def _error(status: int, name: str, message: str) -> Response:
+    if request.path.startswith(f"{PREFIX}/"):
+        return render_failure(status, message)
     code = name.lower().replace(" ", "_")
     return jsonify(
-        error={"code": code, "message": message, "status": int(status), "request_id": g.request_id}
+        error={
+            "code": code,
+            "message": message,
+            "status": int(status),
+            "request_id": current_request_id.get(),
+        }
     )

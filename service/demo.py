@@ -1,20 +1,22 @@
 """Two sample organisations, made on the first start and left as they are on every later one."""
 
+import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 from audit.actors import AdminActor
-from directory.changes import PutDirectory
-from directory.ids import DirectoryId, EnvironmentId
+from directory.changes import PutDirectory, RevokeToken
+from directory.ids import DirectoryId, EnvironmentId, RoleId
+from directory.schema import CORE_USER
 from provisioning.ports import Reader
 from provisioning.queries import seat_report
 from provisioning.state import OrganisationState, StoredDirectory
 from service.administration import Administration
-from service.directories import LDIFDirectory, ldif_settings
+from service.directories import LDIFDirectory, PushDirectory, ldif_settings, push_settings, scim_base_url
 from service.environments import load_environment
 from service.errors import FileAccessError
 from service.files import shipped_catalogue
@@ -22,14 +24,19 @@ from service.organisations import NewOrganisation, create_organisation
 from service.rule_files import compare_rules, parse_rules, resolve_rules
 from service.runs import claim_directory, run_claimed
 from service.scope_files import parse_scopes, plan_scopes
+from service.tokens import issue_token
 from service.wiring import Wiring
 
 INTERVAL_SECONDS = 15
+_DEMO_TOKEN = "demo"  # noqa: S105 - its name
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOrganisation:
-    """A sample organisation. `questions` are asked of it in what is printed: member, permission, scope."""
+    """A sample organisation. `questions` are asked of it in what is printed: member, permission, scope.
+
+    `push` names a SCIM directory beside its export, for identity providers and curl; empty for none.
+    """
 
     environment: str
     name: str
@@ -41,6 +48,7 @@ class DemoOrganisation:
     dialect: str
     bases: tuple[str, str]
     questions: tuple[tuple[str, str, str], ...]
+    push: str = ""
 
     @property
     def file(self) -> str:
@@ -78,8 +86,18 @@ DEMO = (
             ("abigail.stone@banksia.example", "minis.chat", "mini/mini-3101"),
             ("abigail.stone@banksia.example", "records.add", "mini/mini-3101"),
         ),
+        push="cloud",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PushDemo:
+    """A SCIM directory to push to, and a token that lets in until the next start."""
+
+    name: str
+    base_url: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +112,7 @@ class PreparedDemo:
     seat_limit: int | None
     waiting: int
     export: Path
+    push: PushDemo | None
 
 
 def prepare_demo(wiring: Wiring, actor: AdminActor, *, tell: Callable[[str], None]) -> list[PreparedDemo]:
@@ -119,8 +138,9 @@ def _prepare(
         counters = run.record.counters
         tell(f"read {export}: {counters.get('users_seen', 0)} users, {counters.get('groups_seen', 0)} groups")
     _apply_rules(demo, administration, tell)
+    push = _open_push(demo, administration) if demo.push else None
     with administration.read() as reader:
-        return _summarise(demo, reader, directory.directory_id, export, is_new=is_new)
+        return _summarise(demo, reader, directory.directory_id, export, push, is_new=is_new)
 
 
 def _text(demo: DemoOrganisation, name: str) -> str:
@@ -175,9 +195,9 @@ def _copy_export(demo: DemoOrganisation, folder: Path, tell: Callable[[str], Non
 
 def _add_directory(demo: DemoOrganisation, administration: Administration) -> StoredDirectory:
     with administration.read() as reader:
-        directories = reader.directories()
-    if directories:
-        return directories[0]
+        known = next((known for known in reader.directories() if known.kind == "ldif"), None)
+    if known is not None:
+        return known
     wiring = administration.wiring
     user_base, group_base = demo.bases
     settings = ldif_settings(
@@ -196,6 +216,33 @@ def _add_directory(demo: DemoOrganisation, administration: Administration) -> St
         return next(known for known in reader.directories() if known.directory_id == directory_id)
 
 
+def _open_push(demo: DemoOrganisation, administration: Administration) -> PushDemo:
+    """A SCIM directory whose people get the lowest role, and a new token: nobody can show the last one again."""
+    wiring = administration.wiring
+    directory = _find_push(demo, administration)
+    if directory is None:
+        directory_id = DirectoryId(wiring.mint.id())
+        settings = push_settings(PushDirectory())
+        administration.apply([PutDirectory(directory_id, "scim", demo.push, settings, RoleId("Member"))])
+        directory = _find_push(demo, administration)
+    assert directory is not None  # noqa: S101 - added above when it was not there
+    with administration.read() as reader:
+        old = [
+            token
+            for token in reader.tokens(directory.directory_id)
+            if token.name == _DEMO_TOKEN and token.revoked_at is None
+        ]
+    if old:
+        administration.apply([RevokeToken(token.token_id) for token in old])
+    issued = issue_token(administration, directory, name=_DEMO_TOKEN, expires_at=None)
+    return PushDemo(demo.push, scim_base_url(wiring.settings, directory.directory_id), issued.text)
+
+
+def _find_push(demo: DemoOrganisation, administration: Administration) -> StoredDirectory | None:
+    with administration.read() as reader:
+        return next((known for known in reader.directories() if known.name == demo.push), None)
+
+
 def _apply_rules(demo: DemoOrganisation, administration: Administration, tell: Callable[[str], None]) -> None:
     wiring = administration.wiring
     with administration.read() as reader:
@@ -210,7 +257,13 @@ def _apply_rules(demo: DemoOrganisation, administration: Administration, tell: C
 
 
 def _summarise(
-    demo: DemoOrganisation, reader: Reader, directory_id: DirectoryId, export: Path, *, is_new: bool
+    demo: DemoOrganisation,
+    reader: Reader,
+    directory_id: DirectoryId,
+    export: Path,
+    push: PushDemo | None,
+    *,
+    is_new: bool,
 ) -> PreparedDemo:
     counts = reader.counts(directory_id)
     report = seat_report(reader, shown=0)
@@ -223,6 +276,7 @@ def _summarise(
         seat_limit=report.limit,
         waiting=report.waiting_count,
         export=export,
+        push=push,
     )
 
 
@@ -242,6 +296,28 @@ def next_steps(prepared: Sequence[PreparedDemo], command: str) -> list[str]:
         f"{command} environment show {first.demo.environment}",
         f"{command} audit list -o {organisation} --limit 20",
         f"{command} doctor",
+    ]
+
+
+def push_steps(prepared: PreparedDemo, push: PushDemo, command: str) -> list[str]:
+    """Lines to copy that push a person, as an identity provider would, and show what became of it."""
+    organisation = shlex.quote(prepared.demo.name.split()[0])
+    person = {
+        "schemas": [CORE_USER],
+        "userName": "ruby.chen",
+        "name": {"givenName": "Ruby", "familyName": "Chen"},
+        "active": True,
+    }
+    bearer = '-H "Authorization: Bearer $TOKEN"'
+    media_type = '-H "Content-Type: application/scim+json"'
+    return [
+        f"BASE={push.base_url}",
+        f"TOKEN={push.token}",
+        f'curl -sS "$BASE/Users" {bearer} {media_type} -d {shlex.quote(json.dumps(person))}',
+        f"""curl -sS -G "$BASE/Users" {bearer} --data-urlencode 'filter=userName eq "RUBY.CHEN"'""",
+        f'curl -sS "$BASE/ServiceProviderConfig" {bearer}',
+        f"{command} scim log {push.name} -o {organisation}",
+        f"{command} member show ruby.chen -o {organisation}",
     ]
 
 

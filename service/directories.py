@@ -1,10 +1,13 @@
-"""Settings of an LDIF directory, checked before they are stored."""
+"""Settings of directories, checked before they are stored, and how a SCIM directory is found from outside."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from directory.ids import DirectoryId
+from scim.endpoints import PREFIX
 from service.errors import InputError
+from service.settings import Settings
 from sync.dialects import make_dialect
 from sync.run import dialect_settings
 
@@ -24,6 +27,40 @@ class LDIFDirectory:
     absence_grace_runs: int = 1
     checksum_required: bool = False
     guard: Mapping[str, int] = field(default_factory=lambda: _NO_GUARD)
+
+
+@dataclass(frozen=True, slots=True)
+class PushDirectory:
+    """A directory that an identity provider pushes to. An empty profile is `generic`."""
+
+    profile: str = ""
+    hold: bool = False
+    relink: str = ""
+    refuse_foreign_domains: bool = False
+    is_paused: bool = False
+    guard: Mapping[str, int] = field(default_factory=lambda: _NO_GUARD)
+
+
+def push_settings(directory: PushDirectory) -> dict[str, str | int | bool]:
+    """The settings as they are stored: what is as by default is left out."""
+    settings: dict[str, str | int | bool] = {}
+    if directory.profile:
+        settings["profile"] = directory.profile
+    if directory.relink:
+        settings["relink"] = directory.relink
+    for name, value in (
+        ("hold", directory.hold),
+        ("refuse_foreign_domains", directory.refuse_foreign_domains),
+        ("paused", directory.is_paused),
+    ):
+        if value:
+            settings[name] = True
+    return settings | {f"guard_{limit}": number for limit, number in directory.guard.items()}
+
+
+def scim_base_url(settings: Settings, directory_id: DirectoryId) -> str:
+    """What an administrator pastes into the identity provider."""
+    return f"{settings.base_url}{PREFIX}/{directory_id}"
 
 
 def ldif_settings(directory: LDIFDirectory, *, now: datetime) -> dict[str, str | int | bool]:

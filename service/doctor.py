@@ -2,20 +2,25 @@
 
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from provisioning.ports import Reader
 from provisioning.queries import seat_report
+from provisioning.resources import StoredToken
 from provisioning.runs import LEASE
 from provisioning.state import OrganisationState, RunRecord, Seat, StoredDirectory
+from provisioning.tokens import is_live
+from provisioning.work import PUSHED
 from service.errors import ServiceError
+from service.jobs import NOTICE_DAYS
 from service.names import open_invitations
 from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
 from service.settings import Settings
+from service.tokens import days_left
 from service.wiring import Wiring
 from storage.errors import StorageError
 
@@ -109,6 +114,7 @@ def _examine_organisation(wiring: Wiring, organisation: OrganisationState) -> It
         yield from _examine_seats(reader, about)
         held = reader.held_members()
         directories = reader.directories()
+        tokens = reader.tokens()
         runs = {directory.directory_id: reader.runs(directory.directory_id, 1) for directory in directories}
     if held:
         yield Finding(
@@ -119,7 +125,12 @@ def _examine_organisation(wiring: Wiring, organisation: OrganisationState) -> It
         )
     for directory in directories:
         last = next(iter(runs[directory.directory_id]), None)
-        yield _examine_directory(f"{about}, directory '{directory.name}'", directory, last, wiring.clock())
+        where = f"{about}, directory '{directory.name}'"
+        if directory.kind == PUSHED:
+            own = [token for token in tokens if token.directory_id == directory.directory_id]
+            yield from _examine_push_directory(where, directory, own, wiring.clock())
+        else:
+            yield _examine_directory(where, directory, last, wiring.clock())
     pending = organisation.organisation_id in wiring.store.organisations_with_pending(_AT_ONCE)
     if pending:
         yield Finding(
@@ -160,6 +171,38 @@ def _examine_seats(reader: Reader, about: str) -> Iterator[Finding]:
         yield Finding(
             Level.OK, about, f"{report.occupied} of {limit} seats used{waiting}; counted again and right"
         )
+
+
+def _examine_push_directory(
+    where: str, directory: StoredDirectory, tokens: Sequence[StoredToken], now: datetime
+) -> Iterator[Finding]:
+    """Whether an identity provider gets in, and for how long still."""
+    if directory.settings.get("paused"):
+        yield Finding(
+            Level.WARN,
+            where,
+            "is paused: whatever is pushed to it is refused",
+            "let it go on with 'usher directory resume'",
+        )
+    live = [token for token in tokens if is_live(token, now)]
+    ending = [
+        (token, left)
+        for token in live
+        if (left := days_left(token, now)) is not None and left <= max(NOTICE_DAYS)
+    ]
+    for token, left in ending:
+        yield Finding(
+            Level.WARN,
+            where,
+            f"token '{token.name}' ({token.prefix}) ends in {left} days",
+            "make the next one with 'usher token rotate', and put it into the identity provider",
+        )
+    if not live:
+        yield Finding(Level.WARN, where, "has no live token, so nobody gets in", "run 'usher token create'")
+    used = max((token.last_used_at for token in tokens if token.last_used_at is not None), default=None)
+    if live and not ending:
+        told = "was never asked for anything" if used is None else f"was last asked {_told(now - used)} ago"
+        yield Finding(Level.OK, where, f"{told}; {len(live)} live tokens")
 
 
 def _examine_directory(

@@ -3,11 +3,12 @@ nothing that `apply_changes` does not decide.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import structlog
 
 from audit.actors import SystemActor
-from directory.changes import Change, DeleteUser, EndInvitation, EndOverride
+from directory.changes import Change, DeleteUser, EndInvitation, EndOverride, NoteTokenEnding
 from directory.ids import OrganisationId
 from provisioning.apply import drain_pending
 from service.administration import Administration
@@ -17,6 +18,9 @@ from service.wiring import Wiring
 
 _ORGANISATIONS_AT_ONCE = 100
 _AT_ONCE = 500
+_REQUESTS_AT_ONCE = 5_000
+NOTICE_DAYS = (30, 7, 1)
+"""Days before its end at which a token is spoken of."""
 
 _log = structlog.get_logger("usher.jobs")
 
@@ -89,6 +93,35 @@ def delete_after_retention(wiring: Wiring) -> int:
                 changes = [DeleteUser(external_id) for external_id in users]
                 administration.apply(changes, directory_id=directory.directory_id)
                 deleted += len(users)
+    return deleted
+
+
+def note_ending_tokens(wiring: Wiring) -> int:
+    """Write down each token that ends soon, once for each of `NOTICE_DAYS`; how many were."""
+    noted = 0
+    for days in sorted(NOTICE_DAYS):
+        # The nearest step first: it stands for those before it.
+        for token in wiring.pushes.tokens_ending(wiring.clock(), days, _AT_ONCE):
+            administration = _as_system(wiring, token.organisation_id, "scheduler")
+            if _apply_each(administration, [NoteTokenEnding(token.token_id, days)]):
+                noted += 1
+                _log.warning(
+                    "token ends soon",
+                    organisation=token.organisation_id,
+                    directory=token.directory_name,
+                    token=token.name,
+                    prefix=token.prefix,
+                    expires_at=f"{token.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+                )
+    return noted
+
+
+def delete_logged_requests(wiring: Wiring) -> int:
+    """Delete from the request log what is older than the settings keep; how many."""
+    before = wiring.clock() - timedelta(days=wiring.settings.scim_log_days)
+    deleted = 0
+    while number := wiring.pushes.delete_requests(before, _REQUESTS_AT_ONCE):
+        deleted += number
     return deleted
 
 

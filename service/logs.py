@@ -9,6 +9,7 @@ import structlog
 
 from audit.redact import redact
 from service.settings import Settings
+from web.frame import current_request_id
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TRACEBACK_KEYS = frozenset({"exc_info", "exception"})
@@ -25,7 +26,7 @@ def set_up_logs(settings: Settings, *, stream: TextIO | None = None) -> None:
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=target.isatty())
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -42,6 +43,16 @@ def set_up_logs(settings: Settings, *, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+def add_request_id(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Say in which request something happened."""
+    request_id = current_request_id.get()
+    if request_id:
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

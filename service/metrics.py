@@ -26,15 +26,34 @@ class Metrics:
         self.request_seconds = Histogram(
             "usher_http_request_seconds", "Time to answer a request.", ["endpoint"], registry=self.registry
         )
+        # A child that is looked up anew costs more than counting: both sets of labels are small and closed.
+        self._requests: dict[tuple[str, str, int], Counter] = {}
+        self._request_seconds: dict[str, Histogram] = {}
         self.runs = Counter(
             "usher_runs", "Directory runs that ended in this process.", ["state"], registry=self.registry
         )
         self.events = Counter(
             "usher_run_events", "Audit events written by runs of this process.", registry=self.registry
         )
+        self.scim_log_dropped = Counter(
+            "usher_scim_log_dropped", "SCIM requests that could not be logged.", registry=self.registry
+        )
         self.job_failures = Counter(
             "usher_job_failures", "Scheduled jobs that ended by an error.", ["job"], registry=self.registry
         )
+
+    def count_request(self, method: str, endpoint: str, status: int, seconds: float) -> None:
+        """Count one answer. Methods and endpoints must be of a closed set, or the figures grow without end."""
+        counter = self._requests.get((method, endpoint, status))
+        if counter is None:
+            counter = self._requests[method, endpoint, status] = self.requests.labels(
+                method, endpoint, str(status)
+            )
+        counter.inc()
+        histogram = self._request_seconds.get(endpoint)
+        if histogram is None:
+            histogram = self._request_seconds[endpoint] = self.request_seconds.labels(endpoint)
+        histogram.observe(seconds)
 
 
 class OrganisationFigures(Collector):

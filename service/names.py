@@ -15,8 +15,11 @@ from mappings.rules import Rule
 from mappings.scopes import ScopeGraph, ScopeNode
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader, ServiceStore
+from provisioning.resources import StoredToken
 from provisioning.state import MemberRecord, OrganisationState, StoredDirectory, StoredGroup, StoredInvitation
+from provisioning.tokens import is_live
 from service.errors import AmbiguousNameError, NotFoundError
+from web.tokens import read_prefix
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SHOWN = 10
@@ -116,6 +119,45 @@ def find_directory(reader: Reader, name: str) -> StoredDirectory:
         [known for known in directories if known.directory_id == key or name_key(known.name) == key],
         lambda known: f"'{known.name}' ({known.directory_id})",
         missing=f"there is no directory '{name}'; list them with 'usher directory list'",
+    )
+
+
+def find_push_directory(reader: Reader, name: str) -> StoredDirectory:
+    """The SCIM directory of this name or id; without a name, the only one."""
+    directories = [known for known in reader.directories() if known.kind == "scim"]
+    if name:
+        directory = find_directory(reader, name)
+        if directory.kind != "scim":
+            raise NotFoundError(
+                f"directory '{directory.name}' is of the kind {directory.kind}; only SCIM directories are pushed to"
+            )
+        return directory
+    if not directories:
+        raise NotFoundError("there is no SCIM directory yet; add one with 'usher directory add-scim'")
+    if len(directories) > 1:
+        listed = ", ".join(f"'{directory.name}'" for directory in directories)
+        raise NotFoundError(f"there are several SCIM directories; name one of them: {listed}")
+    return directories[0]
+
+
+def find_token(reader: Reader, name: str, now: datetime) -> StoredToken:
+    """The token of this prefix, end of it, id or name; of several of one name the live one."""
+    # Somebody may paste the token itself; it must not be repeated in a message.
+    shown = read_prefix(name) or name
+    key = name_key(shown)
+    tokens = reader.tokens()
+    found = [token for token in tokens if key in {token.prefix, token.token_id}] or [
+        token for token in tokens if token.prefix.endswith(f"_{key}")
+    ]
+    if not found:
+        named = [token for token in tokens if name_key(token.name) == key]
+        found = [token for token in named if is_live(token, now)] or named
+    return _only(
+        "token",
+        shown,
+        found,
+        lambda token: f"{token.prefix} of '{token.directory_name}'",
+        missing=f"there is no token '{shown}'; list them with 'usher token list'",
     )
 
 

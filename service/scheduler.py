@@ -16,7 +16,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from provisioning.errors import StaleFenceError
 from provisioning.state import Claim as Lease
-from service.jobs import delete_after_retention, drain, end_what_is_due
+from service.jobs import (
+    delete_after_retention,
+    delete_logged_requests,
+    drain,
+    end_what_is_due,
+    note_ending_tokens,
+)
 from service.metrics import Metrics
 from service.runs import Run, claim_due, run_claimed
 from service.wiring import Wiring, utc_now
@@ -65,6 +71,8 @@ class Scheduler:
             _Job("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
             _Job("drain", lambda: drain(self._wiring), 30),
             _Job("retention", lambda: delete_after_retention(self._wiring), 3600),
+            _Job("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
+            _Job("request_log", lambda: delete_logged_requests(self._wiring), 3600),
             _Job("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
         ):
             first = now if job.at_once else now + timedelta(seconds=job.seconds)

@@ -8,11 +8,13 @@ from types import FrameType
 import structlog
 from waitress.server import create_server  # type: ignore[import-untyped]  # waitress has no annotations
 
-from service.app import create_app
+from service.app import create_app, make_request_log
 from service.errors import ServerStartError
 from service.metrics import Metrics
 from service.scheduler import Scheduler
 from service.wiring import Wiring
+
+_MOST_BODY_BYTES = 16 << 20
 
 _log = structlog.get_logger("usher.server")
 
@@ -25,16 +27,8 @@ def serve(wiring: Wiring, *, when_ready: Callable[[str], None] = lambda _address
     settings = wiring.settings
     metrics = Metrics()
     scheduler = Scheduler(wiring, metrics)
-    app = create_app(wiring, metrics=metrics, is_scheduler_alive=scheduler.health)
-    proxy = (
-        {
-            "trusted_proxy": settings.trusted_proxy,
-            "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto x-forwarded-host",
-            "clear_untrusted_proxy_headers": True,
-        }
-        if settings.trusted_proxy
-        else {}
-    )
+    requests = make_request_log(wiring, metrics)
+    app = create_app(wiring, metrics=metrics, requests=requests, is_scheduler_alive=scheduler.health)
     try:
         server = create_server(
             app,
@@ -42,7 +36,10 @@ def serve(wiring: Wiring, *, when_ready: Callable[[str], None] = lambda _address
             port=settings.port,
             threads=settings.server_threads,
             ident="usher",
-            **proxy,
+            # Who is trusted to say where a request comes from is for `web.addresses` to decide, on any server.
+            clear_untrusted_proxy_headers=False,
+            # It takes a body whole before we see it; ours are smaller, and so told in the client's own terms.
+            max_request_body_size=_MOST_BODY_BYTES,
         )
     except (OSError, ValueError) as err:
         why = err.strerror if isinstance(err, OSError) else str(err)
@@ -51,10 +48,13 @@ def serve(wiring: Wiring, *, when_ready: Callable[[str], None] = lambda _address
             "USHER_HOST and USHER_PORT"
         ) from err
     with ExitStack() as stack:
+        # The last to end: requests under way are still logged.
+        stack.callback(requests.stop)
         stack.callback(server.close)
         stack.callback(scheduler.stop)
         stack.enter_context(_stopping_signals())
         scheduler.start()
+        requests.start()
         _log.info("serving", host=settings.host, port=settings.port, database=wiring.database.address)
         when_ready(f"http://{settings.host}:{settings.port}")
         # Ends by the exception that a signal raises, and lets requests under way finish.

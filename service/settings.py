@@ -4,14 +4,15 @@ A variable of the same name with `_FILE` behind it gives a secret's file instead
 """
 
 import difflib
-import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.errors import SettingsError
+from web.addresses import Network, parse_networks
 
 PREFIX = "USHER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -23,7 +24,8 @@ class Settings:
     """How this process runs. Secrets are left out of its `repr`.
 
     `secret_key` is the text of a key ring; empty means the one in `key_file`. `organisation` is whom commands are
-    about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only.
+    about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only. `scim_rate` is in
+    requests a second for each directory.
     """
 
     data: Path = Path("var")
@@ -40,7 +42,11 @@ class Settings:
     retention_days: int = 30
     sqlite_full_sync: bool = False
     database_pool: int = 10
-    trusted_proxy: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
+    public_url: str = ""
+    scim_rate: int = 2000
+    scim_burst: int = 4000
+    scim_log_days: int = 30
     metrics_token: str = field(default="", repr=False)
     organisation: str = ""
 
@@ -53,6 +59,11 @@ class Settings:
     def passwords(self) -> Path:
         """The folder with one file for each password that a directory's settings name."""
         return self.data / "passwords"
+
+    @property
+    def base_url(self) -> str:
+        """What the addresses of this service begin with, without a slash at the end."""
+        return self.public_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def retention(self) -> timedelta:
@@ -96,11 +107,30 @@ def _flag(value: str) -> bool:
     return words[value.lower()]
 
 
-def _address(value: str) -> str:
+def _networks(value: str) -> tuple[Network, ...]:
     try:
-        return str(ipaddress.ip_address(value))
+        return parse_networks(value)
     except ValueError as err:
-        raise _UnfitError("must be the IP address of the proxy in front of the service") from err
+        raise _UnfitError(
+            "must be the addresses or networks of the proxies in front, such as 10.0.0.0/8,::1"
+        ) from err
+
+
+def _url(value: str) -> str:
+    """An address that clients are told. Without user, query and fragment, which would end up in each of them."""
+    try:
+        parts = urlsplit(value)
+        is_fit = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_fit = False
+    else:
+        is_fit = is_fit and "@" not in parts.netloc and not value.endswith(("?", "#"))
+        is_fit = is_fit and not (parts.query or parts.fragment) and value.isascii() and value.isprintable()
+    if not is_fit or " " in value:
+        raise _UnfitError(
+            "must be the address that clients reach the service at, such as https://usher.example.com"
+        )
+    return value.rstrip("/")
 
 
 def _database(value: str) -> str:
@@ -124,7 +154,11 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "retention_days": _number(1, 3650),
     "sqlite_full_sync": _flag,
     "database_pool": _number(1, 200),
-    "trusted_proxy": _address,
+    "trusted_proxies": _networks,
+    "public_url": _url,
+    "scim_rate": _number(1, 1_000_000),
+    "scim_burst": _number(1, 1_000_000),
+    "scim_log_days": _number(1, 3650),
     "metrics_token": _text,
     "organisation": _text,
 }

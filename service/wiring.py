@@ -12,9 +12,11 @@ from directory.ids import OrganisationId
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, EventSink, Mint, ServiceStore, UnitOfWork
 from provisioning.queries import Decisions
+from provisioning.resources import PushStore
 from provisioning.runs import RunKeeper
 from service.settings import Settings
 from storage.engine import Database, open_database
+from storage.push_store import SQLPushStore
 from storage.secrets import KeyRing
 from storage.service_store import SQLEventSink, SQLServiceStore
 from storage.unit_of_work import OrganisationUnitOfWork
@@ -55,6 +57,7 @@ class Wiring:
     database: Database
     store: ServiceStore
     events: EventSink
+    pushes: PushStore
     models: ModelCache
     decisions: Decisions
     clock: Clock
@@ -92,6 +95,7 @@ def wire(
         database=database,
         store=SQLServiceStore(database),
         events=SQLEventSink(database),
+        pushes=SQLPushStore(database),
         models=models,
         decisions=Decisions(models),
         clock=clock,

@@ -7,10 +7,11 @@ processes need PostgreSQL; on SQLite the second refuses to start.
 import atexit
 import os
 from contextlib import ExitStack
+from multiprocessing.util import Finalize
 
 from flask import Flask
 
-from service.app import create_app
+from service.app import create_app, make_request_log
 from service.logs import set_up_logs
 from service.metrics import Metrics
 from service.opening import open_for_service
@@ -26,10 +27,15 @@ def build_app() -> Flask:
     wiring = open_for_service(settings, stack)
     metrics = Metrics()
     scheduler = Scheduler(wiring, metrics)
+    requests = make_request_log(wiring, metrics)
+    stack.callback(requests.stop)
     stack.callback(scheduler.stop)
     scheduler.start()
+    requests.start()
     atexit.register(stack.close)
-    return create_app(wiring, metrics=metrics, is_scheduler_alive=scheduler.health)
+    # Servers that fork by multiprocessing (granian) end a worker without `atexit`. Closing twice does nothing.
+    Finalize(None, stack.close, exitpriority=0)
+    return create_app(wiring, metrics=metrics, requests=requests, is_scheduler_alive=scheduler.health)
 
 
 def __getattr__(name: str) -> Flask:

@@ -218,6 +218,7 @@ class ConfigurationReader(View):
             nesting=tuple(self._pair_rows(_SELECT_NESTING)),
             custom_roles=tuple(map(_read_role, self._rows(_SELECT_ROLES))),
             default_roles=dict(self._pair_rows(_SELECT_DEFAULT_ROLES)),
+            domains=self.domains(),
         )
 
     def directories(self) -> list[StoredDirectory]:

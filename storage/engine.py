@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from mappings.catalogue import Catalogue, load_catalogue
 from storage.errors import DatabaseAddressError, DatabaseLockedError, NestedWriteError
+from storage.prepared import PreparedStatements
 from storage.secrets import KeyRing
 from storage.translation import translate_error
 from storage.types import document_text
@@ -64,6 +65,7 @@ class Database:
         self.engine = engine
         self.key_ring = key_ring
         self.catalogues = CatalogueCache()
+        self.prepared = PreparedStatements(engine.dialect)
         self._lock_seconds = lock_seconds
         self._write_lock = threading.Lock()
         self._writer_thread: int | None = None

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import orjson
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Integer,
     Text,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     not_,
     or_,
     select,
@@ -59,6 +61,12 @@ _RESOURCE = case(
     (_IS_PUSHED_USER, select(scim_user.c.resource).where(scim_user.c.id == _USERS.id).scalar_subquery())
 )
 
+_LIGHT: Mapping[str, ColumnElement[str]] = {
+    "mails": literal_column("'[]'"),
+    "attributes": literal_column("'{}'"),
+}
+_NO_RESOURCE: ColumnElement[str] = literal_column("NULL")
+
 # The fields of StoredUser and StoredGroup, in their order.
 _USER_COLUMNS = (
     _USERS.id,
@@ -101,9 +109,19 @@ _USER_IS_OWN = is_own(_USERS.organisation_id)
 _GROUP_OF_ORGANISATION = _GROUPS.organisation_id == ORGANISATION
 _GROUP_IS_OWN = is_own(_GROUPS.organisation_id)
 
-_SELECT_USERS_BY_EXTERNAL_ID = select(*_USER_COLUMNS).where(
-    _USER_IS_OWN, _USERS.directory_id == _DIRECTORY, in_set(_USERS.external_id, "external_ids", item=Text)
+_BY_EXTERNAL_ID = (
+    _USER_IS_OWN,
+    _USERS.directory_id == _DIRECTORY,
+    in_set(_USERS.external_id, "external_ids", item=Text),
 )
+_SELECT_USERS_BY_EXTERNAL_ID = select(*_USER_COLUMNS).where(*_BY_EXTERNAL_ID)
+# For the many who are only named as members of a group.
+_SELECT_USERS_WITHOUT_DOCUMENTS = select(
+    *(
+        _LIGHT.get(column.key, column) if isinstance(column, Column) else _NO_RESOURCE
+        for column in _USER_COLUMNS
+    )
+).where(*_BY_EXTERNAL_ID)
 _SELECT_USERS_OF_MEMBERS = (
     select(*_USER_COLUMNS)
     .join(directory, directory.c.id == _USERS.directory_id)
@@ -395,9 +413,14 @@ class FactsReader(View):
     """Users, groups and memberships as stored."""
 
     def users_by_external_id(
-        self, directory_id: DirectoryId, external_ids: Collection[ExternalId]
+        self,
+        directory_id: DirectoryId,
+        external_ids: Collection[ExternalId],
+        *,
+        with_documents: bool = True,
     ) -> dict[ExternalId, StoredUser]:
-        rows = self._rows(_SELECT_USERS_BY_EXTERNAL_ID, in_directory=directory_id, external_ids=external_ids)
+        statement = _SELECT_USERS_BY_EXTERNAL_ID if with_documents else _SELECT_USERS_WITHOUT_DOCUMENTS
+        rows = self._rows(statement, in_directory=directory_id, external_ids=external_ids)
         return {row[2]: _read_user(row) for row in rows}
 
     def users_of_members(self, member_ids: Collection[MemberId]) -> list[StoredUser]:

@@ -1,5 +1,8 @@
 """The organisation's own row and its environment's catalogue."""
 
+import contextlib
+from collections.abc import Iterator
+
 from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.engine import Connection
 
@@ -144,6 +147,16 @@ class OrganisationReader(View):
 
 class OrganisationWriter(OrganisationReader):
     """The organisation's row as commands change it."""
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        state = self._state
+        try:
+            with self._connection.begin_nested():
+                yield
+        except BaseException:
+            self._state = state
+            raise
 
     def save_organisation(self, organisation: OrganisationState) -> None:
         values = organisation_values(organisation)

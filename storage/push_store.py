@@ -18,6 +18,7 @@ from storage.request_log import (
     read_request,
     select_requests,
 )
+from storage.resources import SQLResourceReader
 from storage.tables import token
 from storage.tokens import SELECT_TOKENS, read_token
 from storage.types import Id, Moment, is_id
@@ -54,11 +55,14 @@ class _PushView:
         self._connection = connection
 
     def token(self, prefix: str) -> StoredToken | None:
-        rows = fetch_rows(self._connection, _SELECT_BY_PREFIX, {"of_prefix": prefix})
-        return read_token(rows[0]) if rows else None
+        prepared = self._database.prepared
+        cursor = prepared.execute(self._connection, _SELECT_BY_PREFIX, {"of_prefix": prefix})
+        row = cursor.fetchone()
+        cursor.close()
+        return None if row is None else read_token(row)
 
     def resources(self, organisation_id: OrganisationId, directory_id: DirectoryId) -> ResourceReader:
-        raise NotImplementedError
+        return SQLResourceReader(self._database, self._connection, organisation_id, directory_id)
 
 
 class SQLPushStore:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote_plus
 
 from sqlalchemy import (
     ColumnElement,
@@ -69,8 +70,8 @@ def _holds_postgresql(element: _Holds, compiler: SQLCompiler, **options: object)
     return f"strpos({compiler.process(element.clauses, **options)}) > 0"
 
 
-def _holds(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return _Holds(func.coalesce(column, ""), bindparam("text", type_=Text))
+def _holds(column: ColumnElement[Any], name: str = "text") -> ColumnElement[bool]:
+    return _Holds(func.coalesce(column, ""), bindparam(name, type_=Text))
 
 
 _SELECT_LIST = (
@@ -85,6 +86,7 @@ _SELECT_LIST = (
 _HAS_TEXT = or_(
     _holds(_REQUESTS.path),
     _holds(_REQUESTS.query),
+    _holds(_REQUESTS.query, "query_text"),
     _holds(_REQUESTS.detail),
     _holds(_REQUESTS.request_body),
     _holds(_REQUESTS.answer_body),
@@ -170,7 +172,8 @@ def select_requests(query: RequestQuery) -> tuple[Select[Any], dict[str, object]
         parameters["of_method"] = query.method
     if query.text:
         statement = statement.where(_HAS_TEXT)
-        parameters["text"] = query.text
+        # A query is kept as it goes over the wire.
+        parameters |= {"text": query.text, "query_text": quote_plus(query.text)}
     if query.since is not None:
         statement = statement.where(_REQUESTS.at >= bindparam("since", type_=Moment))
         parameters["since"] = query.since

@@ -14,17 +14,15 @@ Row = tuple[object, ...]
 
 
 class _Place(NamedTuple):
-    """Where a document holds the value of a column."""
+    """Where a document holds the value of a column: under a name of one of its parts."""
 
     column: str
     path: Path
 
-    def value(self, document: Document) -> object:
-        found: object = document.get(self.path.urn) if self.path.urn else document
-        names = (self.path.attribute.name, *([self.path.sub.name] if self.path.sub else []))
-        for name in names:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return found
+    @property
+    def part(self) -> tuple[str, str]:
+        """The extension and the complex attribute that the name stands in; both may be empty."""
+        return (self.path.urn, self.path.attribute.name if self.path.sub else "")
 
 
 _USER_PATHS = {
@@ -83,13 +81,26 @@ STORED_ENTRIES = frozenset(
 )
 """The multi-valued attributes whose entries have rows of `scim_entry`."""
 
+_NOTHING: Document = MappingProxyType({})
+_PARTS = tuple(dict.fromkeys(place.part for place in _PLACES))
+_LEAVES = tuple((_PARTS.index(place.part), place.path.leaf) for place in _PLACES)
+
 USER_KEY_COLUMNS = tuple(place.column for place in _PLACES)
 ENTRY_KEY_COLUMNS = tuple(ENTRY_COLUMN_OF.values())
 
 
 def user_keys(document: Document) -> Row:
     """The keys of the singular attributes, in the order of `USER_KEY_COLUMNS`."""
-    return tuple(_key(place.value(document), place.path.leaf) for place in _PLACES)
+    parts = [_part(document, *part) for part in _PARTS]
+    return tuple([_key(parts[part].get(leaf.name), leaf) for part, leaf in _LEAVES])
+
+
+def _part(document: Document, urn: str, name: str) -> Document:
+    """A part of a document; an empty one where it has none."""
+    found: object = document.get(urn) if urn else document
+    if name and isinstance(found, Mapping):
+        found = found.get(name)
+    return found if isinstance(found, Mapping) else _NOTHING
 
 
 def entry_rows(document: Document) -> Iterator[Row]:

@@ -499,6 +499,7 @@ scim_entry = Table(
     PrimaryKeyConstraint("user_id", "attribute", "position"),
     # Addresses alone are matched on; other values (a photo as data, a certificate) may be too long for an index.
     _partial_index("ix_scim_entry_email", "directory_id", "value_key", where="attribute = 'emails'"),
+    sqlite_with_rowid=False,
 )
 
 token = Table(

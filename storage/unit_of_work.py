@@ -16,12 +16,14 @@ from storage.members import MembersReader, MembersWriter
 from storage.organisation import OrganisationWriter
 from storage.overrides import OverridesReader, OverridesWriter
 from storage.push_guard import PushGuardReader, PushGuardWriter
+from storage.resources import ResourcesReader
 from storage.runs import RunsReader, RunsWriter
 from storage.tokens import TokensReader, TokensWriter
 from storage.versions import VersionsWriter
 
 _ANALYSE = text(
-    "ANALYZE directory_user, directory_group, membership, member, access_interval, audit_event, audit_pii"
+    "ANALYZE directory_user, directory_group, membership, member, access_interval, audit_event, audit_pii, "
+    "scim_user, scim_entry"
 )
 _OPTIMISE = text("PRAGMA optimize")
 
@@ -36,6 +38,7 @@ class StoreReader(
     LogReader,
     RunsReader,
     TokensReader,
+    ResourcesReader,
 ):
     """Everything of one organisation, to be read."""
 

@@ -27,7 +27,8 @@ SECURITY_HEADERS = (
 )
 """On every answer, unless it has its own of that name."""
 
-_WITH_LOWER_NAMES = tuple((name.lower(), (name, value)) for name, value in SECURITY_HEADERS)
+_NAMES = frozenset(name.lower() for name, _ in SECURITY_HEADERS)
+_FAILED = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 current_request_id: ContextVar[str] = ContextVar("usher_request_id", default="")
@@ -58,7 +59,7 @@ class RequestFrame:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if given and is_request_id(given) else self._new_id()
         environ[REQUEST_ID] = request_id
-        answered, endpoint = int(HTTPStatus.INTERNAL_SERVER_ERROR), "unknown"
+        answered, endpoint = _FAILED, "unknown"
 
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: object = None
@@ -67,8 +68,8 @@ class RequestFrame:
             answered = int(status[:3])
             # Werkzeug leaves the request that it made in the environment, and Flask takes it out again at the end.
             endpoint = getattr(environ.get("werkzeug.request"), "endpoint", None) or "unknown"
-            present = {name.lower() for name, _ in headers}
-            headers.extend([header for name, header in _WITH_LOWER_NAMES if name not in present])
+            own = [name for name, _ in headers if name.lower() in _NAMES]
+            headers.extend(_without(own) if own else SECURITY_HEADERS)
             headers.append(("X-Request-Id", request_id))
             return start_response(status, headers, exc_info)  # type: ignore[arg-type]  # handed on as it came
 
@@ -80,3 +81,8 @@ class RequestFrame:
             method = environ["REQUEST_METHOD"]
             told = method if method in _METHODS else "OTHER"
             self._observe(told, endpoint, answered, self._timer() - started)
+
+
+def _without(names: Iterable[str]) -> list[tuple[str, str]]:
+    taken = {name.lower() for name in names}
+    return [header for header in SECURITY_HEADERS if header[0].lower() not in taken]

@@ -18,6 +18,8 @@ _COMMANDS = {
     "organisation": "organisation",
     "scope": "scope",
     "directory": "directory",
+    "token": "token",
+    "scim": "scim",
     "sync": "sync",
     "rules": "rules",
     "member": "member",

@@ -1,5 +1,6 @@
 """`usher directory`: where people and groups come from."""
 
+import shlex
 from collections.abc import Mapping
 
 import click
@@ -9,10 +10,17 @@ from directory.ids import DirectoryId, RoleId
 from provisioning.guard import GuardLimits, guard_limits
 from provisioning.models import read_model
 from provisioning.ports import Reader
+from provisioning.resources import RequestQuery
 from provisioning.state import StoredDirectory
-from service.cli.frame import UsherGroup, current, organisation_option
-from service.directories import LDIFDirectory, ldif_settings
-from service.names import find_directory, find_role
+from provisioning.tokens import is_live
+from scim.profiles import PROFILES
+from service.administration import Administration
+from service.cli.frame import Invocation, UsherGroup, current, organisation_option
+from service.cli.output import clean
+from service.cli.staged import allow, reject, staged
+from service.cli.token import token_document, token_text
+from service.directories import LDIFDirectory, PushDirectory, ldif_settings, push_settings, scim_base_url
+from service.names import find_directory, find_push_directory, find_role
 from sync.dialects import DIALECTS
 
 _GUARD_DEFAULTS = GuardLimits()
@@ -21,6 +29,11 @@ _GUARD_DEFAULTS = GuardLimits()
 @click.group(cls=UsherGroup)
 def directory() -> None:
     """Sources of people and groups."""
+
+
+directory.add_command(staged)
+directory.add_command(allow)
+directory.add_command(reject)
 
 
 @directory.command("add-ldif")
@@ -102,6 +115,120 @@ def add_ldif(
     )
 
 
+@directory.command("add-scim")
+@click.argument("name")
+@click.option(
+    "--profile", type=click.Choice(list(PROFILES)), help="The kind of identity provider. Default: generic."
+)
+@click.option(
+    "--hold", is_flag=True, help="Hold back what crosses the guard's limits, until somebody allows it."
+)
+@click.option(
+    "--relink",
+    type=click.Choice(["external_id", "never"]),
+    help="Whether a person who was deleted comes back by externalId. Default: external_id.",
+)
+@click.option(
+    "--refuse-foreign-domains", is_flag=True, help="Refuse people whose address is in no verified domain."
+)
+@click.option("--default-role", help="Role of people whom no rule matches; without it they get no access.")
+@click.option("--priority", type=click.IntRange(0, 10_000), default=100, show_default=True)
+@click.option(
+    "--guard",
+    "guards",
+    multiple=True,
+    metavar="LIMIT=NUMBER",
+    help=f"A limit of the guard: {', '.join(sorted(GuardLimits.__dataclass_fields__))}.",
+)
+@click.option("--replace", is_flag=True, help="Change the directory of this name instead of adding one.")
+@organisation_option
+def add_scim(
+    name: str,
+    profile: str | None,
+    hold: bool,
+    relink: str | None,
+    refuse_foreign_domains: bool,
+    default_role: str | None,
+    priority: int,
+    guards: tuple[str, ...],
+    replace: bool,
+) -> None:
+    """Add a directory that an identity provider pushes to by SCIM."""
+    administration = current().administration
+    with administration.read() as reader:
+        known = find_push_directory(reader, name) if replace else None
+        model = read_model(reader, reader.organisation())
+        role: RoleId | None = find_role(model, default_role) if default_role else None
+    settings = push_settings(
+        PushDirectory(
+            profile=profile or "",
+            hold=hold,
+            relink=relink or "",
+            refuse_foreign_domains=refuse_foreign_domains,
+            is_paused=known is not None and bool(known.settings.get("paused")),
+            guard=_parse_guards(guards),
+        )
+    )
+    directory_id = known.directory_id if known else DirectoryId(administration.wiring.mint.id())
+    title = known.name if known else name
+    administration.apply([PutDirectory(directory_id, "scim", title, settings, role, priority)])
+    base_url = scim_base_url(administration.wiring.settings, directory_id)
+    output = current().output
+    output.say(
+        f"Directory '{title}' is {'changed' if known else 'added'}: SCIM, profile {profile or 'generic'}.",
+        {"directory": title, "id": directory_id, "kind": "scim", "base_url": base_url, "settings": settings},
+    )
+    output.note(f"Base URL: {base_url}")
+    if not known:
+        output.note(f"Make its token with 'usher token create {shlex.quote(title)}'.")
+    if not administration.wiring.settings.public_url:
+        output.note(
+            "Set USHER_PUBLIC_URL to the https address at which the identity provider reaches this service."
+        )
+
+
+@directory.command()
+@click.argument("name", required=False, default="")
+@organisation_option
+def pause(name: str) -> None:
+    """Take nothing that is pushed to a SCIM directory: the identity provider is answered 403 and told why."""
+    known = _set_paused(name, is_paused=True)
+    current().output.say(
+        f"Directory '{known.name}' is paused; what is pushed to it is refused, aloud, until it is resumed.",
+        {"directory": known.name, "id": known.directory_id, "paused": True},
+    )
+
+
+@directory.command()
+@click.argument("name", required=False, default="")
+@organisation_option
+def resume(name: str) -> None:
+    """Take again what is pushed to a SCIM directory."""
+    known = _set_paused(name, is_paused=False)
+    current().output.say(
+        f"Directory '{known.name}' takes what is pushed to it. What was refused meanwhile comes with the next "
+        "cycle of the identity provider, or with a full push.",
+        {"directory": known.name, "id": known.directory_id, "paused": False},
+    )
+
+
+def _set_paused(name: str, *, is_paused: bool) -> StoredDirectory:
+    administration = current().administration
+    with administration.read() as reader:
+        known = find_push_directory(reader, name)
+    settings = {key: value for key, value in known.settings.items() if key != "paused"}
+    if is_paused:
+        settings["paused"] = True
+    administration.apply(
+        [
+            PutDirectory(
+                known.directory_id, known.kind, known.name, settings, known.default_role, known.priority
+            )
+        ]
+    )
+    return known
+
+
 def _parse_guards(guards: tuple[str, ...]) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for guard in guards:
@@ -119,8 +246,9 @@ def _parse_guards(guards: tuple[str, ...]) -> Mapping[str, int]:
 @organisation_option
 def list_() -> None:
     """List the directories."""
-    with current().administration.read() as reader:
-        rows = [_row(reader, known) for known in reader.directories()]
+    administration = current().administration
+    with administration.read() as reader:
+        rows = [_row(administration, reader, known) for known in reader.directories()]
     columns = {
         "directory": "Directory",
         "kind": "Kind",
@@ -130,14 +258,35 @@ def list_() -> None:
         "active_users": "Active",
         "groups": "Groups",
         "memberships": "Memberships",
-        "last_success_at": "Last success",
+        "last_at": "Last success",
     }
     current().output.listing(
-        rows, columns, empty="There is no directory yet; see 'usher directory add-ldif --help'."
+        rows, columns, empty="There is no directory yet; see 'usher directory --help' for how to add one."
     )
 
 
-def _row(reader: Reader, known: StoredDirectory) -> dict[str, object]:
+def _row(administration: Administration, reader: Reader, known: StoredDirectory) -> dict[str, object]:
+    row = _common_row(reader, known)
+    if known.kind != "scim":
+        return {**row, "last_at": known.last_success_at}
+    wiring = administration.wiring
+    now = wiring.clock()
+    query = RequestQuery(known.directory_id, limit=1)
+    last = next(iter(wiring.pushes.requests(administration.organisation_id, query)), None)
+    return {
+        **row,
+        "source": scim_base_url(wiring.settings, known.directory_id),
+        "base_url": scim_base_url(wiring.settings, known.directory_id),
+        "profile": known.settings.get("profile", "generic"),
+        "paused": bool(known.settings.get("paused")),
+        "tokens": [token_document(token, now) for token in reader.tokens(known.directory_id)],
+        "last_at": last.at if last else None,
+        "last_request_at": last.at if last else None,
+        "last_request": f"{last.method} /{last.path}, {last.status}" if last else None,
+    }
+
+
+def _common_row(reader: Reader, known: StoredDirectory) -> dict[str, object]:
     return {
         "directory": known.name,
         "id": known.directory_id,
@@ -160,7 +309,7 @@ def status(name: str) -> None:
     with call.administration.read() as reader:
         known = find_directory(reader, name)
         runs = reader.runs(known.directory_id, 1)
-        document = _row(reader, known)
+        document = _row(call.administration, reader, known)
     last = runs[0] if runs else None
     limits = guard_limits(known.settings)
     document |= {
@@ -173,6 +322,9 @@ def status(name: str) -> None:
         "reason": last.reason if last else "",
         "plan_hash": last.plan_hash if last and last.state == "blocked" else "",
     }
+    if known.kind == "scim":
+        _show_push_status(call, known, document)
+        return
     call.output.record(document, _STATUS)
     if last is not None and last.state == "blocked":
         call.output.note(
@@ -181,6 +333,44 @@ def status(name: str) -> None:
         )
 
 
+def _show_push_status(call: Invocation, known: StoredDirectory, document: dict[str, object]) -> None:
+    settings = known.settings
+    document |= {
+        "hold": bool(settings.get("hold")),
+        "relink": settings.get("relink", "external_id"),
+        "refuse_foreign_domains": bool(settings.get("refuse_foreign_domains")),
+    }
+    call.output.record(document, _PUSH_STATUS)
+    if call.is_json:
+        return
+    with call.administration.read() as reader:
+        tokens = reader.tokens(known.directory_id)
+    now = call.wiring.clock()
+    live = [token for token in tokens if is_live(token, now)]
+    for token in live:
+        call.output.line(f"Token '{clean(token.name)}' ({token.prefix}) {token_text(token, now)}")
+    if not live:
+        call.output.line(f"No token opens it; make one with 'usher token create {shlex.quote(known.name)}'.")
+
+
+_PUSH_STATUS = {
+    "directory": "Directory",
+    "id": "Id",
+    "kind": "Kind",
+    "base_url": "Base URL",
+    "profile": "Profile",
+    "paused": "Paused",
+    "hold": "Holds what crosses the guard",
+    "relink": "Relinks by",
+    "refuse_foreign_domains": "Refuses foreign domains",
+    "users": "Users",
+    "active_users": "Active users",
+    "groups": "Groups",
+    "memberships": "Memberships",
+    "default_role": "Default role",
+    "last_request_at": "Last request",
+    "last_request": "It was",
+}
 _STATUS = {
     "directory": "Directory",
     "id": "Id",

@@ -21,7 +21,7 @@ from mappings.rules import Grant
 from mappings.scopes import ScopeGraph
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader
-from provisioning.state import MemberRecord, Seat
+from provisioning.state import MemberRecord, Seat, StagedChange
 from service.administration import Administration
 from service.cli.changing import carry_out, pairs_text, preview_options
 from service.cli.frame import UsherGroup, current, organisation_option
@@ -155,6 +155,7 @@ _HEADINGS = {
     "override_text": "Override",
     "block_text": "Block",
     "held_back": "Held for want of another Admin",
+    "staged_text": "Held by the guard",
 }
 
 
@@ -205,6 +206,17 @@ def _member_document(
         "block": None if block is None else {"reason": block.reason, "author": block.author},
         "block_text": None if block is None else f"by {block.author}: {block.reason}",
         "held_back": record.is_held,
+        **_staged_document(record.staged),
+    }
+
+
+def _staged_document(staged: StagedChange | None) -> dict[str, object]:
+    if staged is None:
+        return {"staged": None, "staged_text": None}
+    state = "rejected" if staged.is_rejected else "waits"
+    return {
+        "staged": {"since": staged.staged_at, "rejected": staged.is_rejected},
+        "staged_text": f"{state} since {staged.staged_at:%Y-%m-%d %H:%M} UTC",
     }
 
 

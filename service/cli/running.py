@@ -11,7 +11,7 @@ from service.cli.exits import REFUSED
 from service.cli.frame import Invocation, UsherCommand, current
 from service.cli.output import clean
 from service.cli.values import seats_text
-from service.demo import INTERVAL_SECONDS, PreparedDemo, command_name, next_steps, prepare_demo
+from service.demo import INTERVAL_SECONDS, PreparedDemo, command_name, next_steps, prepare_demo, push_steps
 from service.doctor import Level, examine
 from service.logs import set_up_logs
 from service.opening import open_and_upgrade, open_for_service
@@ -82,6 +82,7 @@ def _demo_document(prepared: PreparedDemo) -> dict[str, object]:
         "seat_limit": prepared.seat_limit,
         "waiting": prepared.waiting,
         "export": prepared.export,
+        "scim": prepared.push and {"base_url": prepared.push.base_url, "token": prepared.push.token},
     }
 
 
@@ -97,6 +98,12 @@ def _show_demo(call: Invocation, prepared: list[PreparedDemo]) -> None:
     line("What to try next, in another terminal:")
     for step in next_steps(prepared, command_name(sys.argv[0], Path.cwd())):
         line(f"  {step}")
+    for one in prepared:
+        if one.push is not None:
+            line()
+            line(f"'{one.demo.name}' takes pushes, too. While Usher serves, push a person by SCIM:")
+            for step in push_steps(one, one.push, command_name(sys.argv[0], Path.cwd())):
+                line(f"  {step}")
     line()
     line(f"Edit {prepared[0].export} (move a cleaner, add a person, delete one) and save it; within")
     line(f"{INTERVAL_SECONDS} seconds roles and scopes follow, and 'audit list' says what changed and why.")

@@ -51,6 +51,22 @@ class MomentType(click.ParamType[datetime]):
             )
 
 
+class EndType(MomentType):
+    """A moment to come; a number alone is one of days."""
+
+    name = "days or date"
+
+    def __init__(self) -> None:
+        super().__init__(is_ahead=True)
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        is_number = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 7
+        return super().convert(f"{value}d" if is_number else value, param, ctx)
+
+
+END = EndType()
 AHEAD = MomentType(is_ahead=True)
 BACK = MomentType(is_ahead=False)
 

@@ -21,7 +21,8 @@ def test_every_action_is_registered_once_under_its_own_name() -> None:
 def test_every_action_of_the_core_is_there() -> None:
     verbs = {
         "user": "created updated deactivated reactivated deleted",
-        "member": "created updated deactivated reactivated deleted linked change_held change_released",
+        "member": "created updated deactivated reactivated deleted linked change_held change_released "
+        "change_staged staged_allowed staged_rejected staged_ended",
         "block": "set lifted",
         "role": "granted revoked",
         "override": "set ended",
@@ -40,7 +41,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "scim_log": "read replayed",
         "environment": "loaded",
         "sync": "started completed failed blocked",
-        "guard": "released refused",
+        "guard": "released refused threshold_crossed",
         "command": "refused",
         "log": "read",
         "export": "created",

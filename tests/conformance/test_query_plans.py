@@ -8,12 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, Generic, Self, TypeVar
 
 import pytest
 import sqlalchemy
 from sqlalchemy.engine import Connection
 
+from directory.filters import parse_filter
 from directory.ids import (
     EventId,
     ExternalId,
@@ -26,7 +28,9 @@ from directory.ids import (
     ScopeId,
     UserId,
 )
+from directory.schema import MEMBER, USER
 from provisioning.ports import EventQuery, Writer
+from provisioning.resources import Position, ResourceQuery, ResourceReader
 from provisioning.state import CloseInterval, PendingMember, PersonalData, Seat
 from storage.engine import Database
 from storage.service_store import SQLServiceStore
@@ -45,6 +49,7 @@ from tests.conformance.builders import (
     member_update,
     new_id,
     override,
+    pushed_user,
     run,
 )
 
@@ -57,18 +62,20 @@ SMALL = {
     "role",
     "domain",
     "block",
+    "push_window",
     "staged_change",
 }
 """Tables of a few rows for each organisation; a scan of them is no fault."""
 
-Call = Callable[[Writer, Tenant], object]
+_Reader = TypeVar("_Reader")
+Call = Callable[[_Reader, Tenant], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Case(Generic[_Reader]):
     """A call, and what its plan must name: columns of an index for SQLite, the index for PostgreSQL."""
 
-    call: Call
+    call: Call[_Reader]
     sqlite: str = ""
     postgresql: str = ""
 
@@ -77,7 +84,17 @@ def _ids(kind: Callable[[str], Any]) -> list[Any]:
     return [kind(new_id()), kind(new_id())]
 
 
-CASES: dict[str, Case] = {
+def _users(text: str) -> Call[ResourceReader]:
+    tree = parse_filter(text) if text else None
+    return lambda reader, _: reader.users(ResourceQuery(filter=tree))
+
+
+def _groups(text: str) -> Call[ResourceReader]:
+    tree = parse_filter(text) if text else None
+    return lambda reader, _: reader.groups(ResourceQuery(filter=tree))
+
+
+CASES: dict[str, Case[Writer]] = {
     "users_by_external_id": Case(
         lambda writer, tenant: writer.users_by_external_id(tenant.directory_id, [ExternalId("x")]),
         "(directory_id=? AND external_id=?)",
@@ -268,7 +285,157 @@ CASES: dict[str, Case] = {
         "pk_membership",
     ),
     "take_pending": Case(lambda writer, _: writer.take_pending(9), "(organisation_id=?", "pk_pending_member"),
+    "sizes_of_groups": Case(
+        lambda writer, _: writer.sizes_of_groups(_ids(GroupId)), "(group_id=?)", "pk_membership"
+    ),
+    "push_window": Case(lambda writer, tenant: writer.push_window(tenant.directory_id)),
+    "staged_changes": Case(
+        lambda writer, tenant: writer.staged_changes(tenant.directory_id),
+        "ix_staged_change_organisation_id (organisation_id=? AND directory_id=?)",
+    ),
+    "stage_pending": Case(
+        lambda writer, tenant: writer.stage_pending(tenant.directory_id, NOW),
+        "(organisation_id=?",
+        "pk_pending_member",
+    ),
+    "end_staged": Case(lambda writer, _: writer.end_staged(_ids(MemberId)), "(member_id=?)"),
     "rule_versions": Case(lambda writer, _: writer.rule_versions(RuleId(new_id()))),
+}
+
+LISTED_USERS: dict[str, Case[ResourceReader]] = {
+    "userName eq": Case(
+        _users('userName eq "x"'),
+        "ix_directory_user_user_name_key (directory_id=? AND user_name_key=?)",
+        "ix_directory_user_user_name_key",
+    ),
+    "userName sw": Case(
+        _users('userName sw "x"'),
+        "ix_directory_user_user_name_key (directory_id=? AND user_name_key>? AND user_name_key<?)",
+        "ix_directory_user_user_name_key",
+    ),
+    "id eq": Case(
+        _users('id eq "x"'),
+        "(directory_id=? AND external_id=?)",
+        "uq_directory_user_directory_id_external_id",
+    ),
+    "externalId eq": Case(
+        _users('externalId eq "x" and active eq true'),
+        "ix_scim_user_external_id_key (directory_id=? AND external_id_key=?)",
+        "ix_scim_user_external_id_key",
+    ),
+    "displayName eq": Case(
+        _users('displayName eq "x"'),
+        "ix_scim_user_display_name_key (directory_id=? AND display_name_key=?)",
+        "ix_scim_user_display_name_key",
+    ),
+    "emails eq": Case(
+        _users('emails eq "x"'),
+        "ix_scim_entry_email (directory_id=? AND value_key=?)",
+        "ix_scim_entry_email",
+    ),
+    "emails.value sw": Case(
+        _users('emails.value sw "x"'),
+        "ix_scim_entry_email (directory_id=? AND value_key>? AND value_key<?)",
+        "ix_scim_entry_email",
+    ),
+    "emails[].value eq": Case(
+        _users('emails[type eq "work"].value eq "x"'),
+        "ix_scim_entry_email (directory_id=? AND value_key=?)",
+        "ix_scim_entry_email",
+    ),
+    "groups eq": Case(_users(f'groups.value eq "{new_id()}"'), "(group_id=?)", "pk_membership"),
+    "memberId eq": Case(
+        _users(f'{MEMBER}:memberId eq "{new_id()}"'),
+        "ix_directory_user_member_id (member_id=?)",
+        "ix_directory_user_member_id",
+    ),
+    "all": Case(_users(""), "(directory_id=?)", "uq_directory_user_directory_id_external_id"),
+    "a cursor": Case(
+        lambda reader, _: reader.users(ResourceQuery(after=Position(None, new_id()), with_total=False)),
+        "(directory_id=? AND external_id>?)",
+        "uq_directory_user_directory_id_external_id",
+    ),
+    "a cursor in order": Case(
+        lambda reader, _: reader.users(
+            ResourceQuery(after=Position("x", new_id()), sort=USER.find("userName"), with_total=False)
+        ),
+        "ix_directory_user_user_name_key (directory_id=? AND user_name_key>?)",
+        "ix_directory_user_user_name_key",
+    ),
+    "a total": Case(
+        lambda reader, _: reader.users(ResourceQuery(limit=0)),
+        "ix_directory_user_user_name_key (directory_id=? AND user_name_key>?)",
+    ),
+}
+LISTED_GROUPS: dict[str, Case[ResourceReader]] = {
+    "displayName eq": Case(
+        _groups('displayName eq "x"'),
+        "ix_directory_group_name_key (organisation_id=? AND name_key=?)",
+        "ix_directory_group_name_key",
+    ),
+    "externalId eq": Case(
+        _groups('externalId eq "x"'),
+        "ix_directory_group_client_id (directory_id=? AND client_id=?)",
+        "ix_directory_group_client_id",
+    ),
+    "id eq and members eq": Case(
+        _groups(f'id eq "{new_id()}" and members eq "{new_id()}"'),
+        "(directory_id=? AND external_id=?)",
+        "ix_membership_user_id",
+    ),
+    "members[value eq]": Case(
+        _groups(f'members[value eq "{new_id()}"]'),
+        "ix_membership_user_id (user_id=?)",
+        "ix_membership_user_id",
+    ),
+    "all": Case(_groups(""), "(directory_id=?)", "uq_directory_group_directory_id_external_id"),
+}
+RESOURCES: dict[str, Case[ResourceReader]] = {
+    "user": Case(
+        lambda reader, _: reader.user(new_id()),
+        "(directory_id=? AND external_id=?)",
+        "uq_directory_user_directory_id_external_id",
+    ),
+    "group": Case(
+        lambda reader, _: reader.group(new_id()),
+        "(directory_id=? AND external_id=?)",
+        "uq_directory_group_directory_id_external_id",
+    ),
+    "user_named": Case(
+        lambda reader, _: reader.user_named("x"),
+        "ix_directory_user_user_name_key (directory_id=? AND user_name_key=?)",
+        "ix_directory_user_user_name_key",
+    ),
+    "users_with_client_id": Case(
+        lambda reader, _: reader.users_with_client_id("x"),
+        "ix_scim_user_external_id_key (directory_id=? AND external_id_key=?)",
+        "ix_scim_user_external_id_key",
+    ),
+    "groups_named": Case(
+        lambda reader, _: reader.groups_named("x"),
+        "ix_directory_group_name_key (organisation_id=? AND name_key=?)",
+        "ix_directory_group_name_key",
+    ),
+    "members": Case(
+        lambda reader, _: list(reader.members(GroupId(new_id()))),
+        "(group_id=? AND user_id>?)",
+        "pk_membership",
+    ),
+    "members_of": Case(lambda reader, _: reader.members_of(_ids(GroupId)), "(group_id=?)", "pk_membership"),
+    "count_members": Case(
+        lambda reader, _: reader.count_members(GroupId(new_id())), "(group_id=?)", "pk_membership"
+    ),
+    "classify": Case(
+        lambda reader, _: reader.classify(_ids(str)),
+        "(directory_id=? AND external_id=?)",
+        "uq_directory_user_directory_id_external_id",
+    ),
+    "absent_from": Case(
+        lambda reader, _: reader.absent_from(GroupId(new_id()), _ids(str)), "(user_id=? AND group_id=?)"
+    ),
+    "surplus_in": Case(
+        lambda reader, _: reader.surplus_in(GroupId(new_id()), _ids(str)), "(group_id=?)", "pk_membership"
+    ),
 }
 
 
@@ -277,14 +444,17 @@ class Recorder:
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
+        self._prepared = database.prepared
         self.statements: list[tuple[str, Any]] = []
 
     def __enter__(self) -> Self:
+        self._prepared.is_in_use = False
         sqlalchemy.event.listen(self._engine, "before_cursor_execute", self._record)
         return self
 
     def __exit__(self, *_: object) -> None:
         sqlalchemy.event.remove(self._engine, "before_cursor_execute", self._record)
+        self._prepared.is_in_use = True
 
     def _record(
         self, _connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
@@ -389,6 +559,13 @@ def _fill(tenant: Tenant) -> None:
             writer.insert_invitation(invitation(ends_at=NOW + number * MINUTE), NOW)
             whose = second.directory_id if number % 10 else tenant.directory_id
             writer.insert_run(run(whose, started_at=NOW + number * MINUTE))
+    tenant.add_users(
+        *(
+            pushed_user(second.directory_id, {"userName": f"p{number}", "externalId": f"c{number}"})
+            for number in range(50)
+        )
+    )
+    with tenant.unit_of_work.write() as writer:
         writer.append_events([event(subject_id=who.user_id) for who in users])
         writer.insert_personal_data([PersonalData(who.pii_ref, who.user_id, {}) for who in users])
         root = EventId(new_id())
@@ -408,6 +585,69 @@ def test_a_call_reads_by_its_index(filled: Tenant, name: str) -> None:
         assert any(case.sqlite in detail for detail in indexed), indexed
     elif case.postgresql:
         assert case.postgresql in indexed
+
+
+@pytest.fixture(scope="module")
+def pushed(database: Database) -> Tenant:
+    """A SCIM directory of some size, beside others."""
+    tenants = [make_tenant(database, kind="scim") for _ in range(3)]
+    for tenant in tenants:
+        users = [
+            tenant.pushed(
+                {
+                    "userName": f"u{number}",
+                    "externalId": f"e{number}",
+                    "displayName": f"U {number}",
+                    "emails": [
+                        {"value": f"u{number}@example.org", "type": "work"},
+                        {"value": f"{number}@home"},
+                    ],
+                }
+            )
+            for number in range(300)
+        ]
+        groups = [tenant.pushed_group(f"g{number}", client_id=f"c{number}") for number in range(60)]
+        tenant.add_users(*users)
+        tenant.add_groups(*groups)
+        tenant.join(
+            *((groups[(number + step) % 60], who) for number, who in enumerate(users) for step in range(3))
+        )
+        with tenant.unit_of_work.write() as writer:
+            writer.insert_subgroups([(outer.group_id, inner.group_id) for outer, inner in pairwise(groups)])
+    if not database.is_sqlite:
+        with database.write() as connection:
+            connection.exec_driver_sql("ANALYZE")
+    return tenants[0]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{kind} {name}")
+        for kind, cases in (("users", LISTED_USERS), ("groups", LISTED_GROUPS), ("resources", RESOURCES))
+        for name, case in cases.items()
+    ],
+)
+def test_a_resource_is_read_by_its_index(pushed: Tenant, case: Case[ResourceReader]) -> None:
+    with Recorder(pushed.database) as recorder, pushed.unit_of_work.read() as reader:
+        case.call(reader.resources(pushed.directory_id), pushed)
+
+    indexed, scanned = explain(pushed.database, recorder.statements)
+
+    assert scanned == []
+    if pushed.database.is_sqlite:
+        assert any(case.sqlite in detail for detail in indexed), indexed
+    elif case.postgresql:
+        assert case.postgresql in indexed
+
+
+def test_one_user_is_one_statement(pushed: Tenant) -> None:
+    with pushed.unit_of_work.read() as reader, Recorder(pushed.database) as recorder:
+        resources = reader.resources(pushed.directory_id)
+        assert resources.users(ResourceQuery(filter=parse_filter('userName eq "U7"'))).total == 1
+        resources.user(new_id())
+
+    assert len(recorder.statements) == 2
 
 
 def test_finding_work_reads_by_indexes(filled: Tenant) -> None:

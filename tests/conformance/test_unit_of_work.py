@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from directory.ids import OrganisationId
+from directory.ids import ExternalId, OrganisationId
 from provisioning.ports import Reader, Writer
 from storage.engine import Database
 from storage.errors import NestedWriteError, UnfitValueError, UnknownOrganisationError
@@ -71,6 +71,31 @@ def test_a_write_that_fails_leaves_nothing(tenant: Tenant) -> None:
         assert list(reader.open_grants()) == []
         assert reader.event_bodies([written.event_id]) == {}
         assert reader.domains() == frozenset()
+
+
+def test_an_attempt_that_fails_leaves_the_rest_of_the_write(tenant: Tenant) -> None:
+    first, lost, last = (tenant.group(name, external_id=ExternalId(name)) for name in ("a", "b", "c"))
+    kept = replace(tenant.state, access_version=7)
+
+    def attempt_in_vain(writer: Writer) -> None:
+        with writer.attempt():
+            writer.insert_groups([lost])
+            writer.save_organisation(replace(kept, access_version=99))
+            raise Stop
+
+    with tenant.unit_of_work.write() as writer:
+        with writer.attempt():
+            writer.insert_groups([first])
+            writer.save_organisation(kept)
+        with pytest.raises(Stop):
+            attempt_in_vain(writer)
+        assert writer.organisation() == kept
+        writer.insert_groups([last])
+
+    with tenant.unit_of_work.read() as reader:
+        found = reader.groups_by_external_id(tenant.directory_id, [ExternalId(name) for name in "abc"])
+        assert reader.organisation() == kept
+    assert found.keys() == {"a", "c"}
 
 
 def test_a_refused_value_leaves_nothing_and_the_next_write_works(tenant: Tenant) -> None:

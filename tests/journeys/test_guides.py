@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from service.app import REQUEST_LOG
 from tests.architecture.project import ROOT
+from tests.journeys.sequences import Player, load_sequence, make_client
 from tests.journeys.shell import Shell
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAYLOAD = re.compile(r"\]\(\.\./\.\./(tests/payloads/[a-z]+/[a-z0-9-]+\.json)\)")
+TOKEN = re.compile(r"^usher_scim_\S+$", re.MULTILINE)
+BASE_URL = re.compile(r"^Base URL: (https?://[^/]+)(\S+)$", re.MULTILINE)
+SCIM_GUIDES = ("entra", "generic-scim", "google", "jumpcloud", "okta", "onelogin")
 EXPORT = ROOT / "tests" / "payloads" / "openldap" / "openldap-2k.ldif.gz"
 
 
@@ -37,6 +43,48 @@ def test_the_guide_to_ldif_leads_from_an_export_to_roles(
     assert "5 of 5 seats used (plan Standard)" in seats[0]
     assert "wait" not in seats[1]
     assert (tmp_path / "events.csv").stat().st_size > 0
+
+
+@pytest.mark.parametrize("guide", SCIM_GUIDES)
+def test_the_guide_to_an_identity_provider_works_with_what_it_sends(blank_shell: Shell, guide: str) -> None:
+    """The first block sets up; then the payload sequence that the guide names arrives; then the rest is typed."""
+    blank_shell.environ["USHER_PUBLIC_URL"] = "https://usher.example"
+    document = f"docs/guides/{guide}.md"
+    (payload,) = PAYLOAD.findall((ROOT / document).read_text(encoding="utf-8"))
+    lines = commands_of(document)
+    first = 1 + next(at for at, line in enumerate(lines) if line.startswith("usher token create"))
+    told = "".join(run(blank_shell, line) for line in lines[:first])
+
+    push(blank_shell, told, payload)
+    outputs = [(line, run(blank_shell, line)) for line in lines[first:]]
+
+    assert {line.split()[1] for line, _ in outputs} == {"rules", "seats", "token", "scim"}
+    assert " of 20 seats used (plan Pro)" in dict(outputs)["usher seats"]
+    assert_the_log_explains(blank_shell)
+
+
+def assert_the_log_explains(shell: Shell) -> None:
+    """`show` says why a request failed, and `replay` says the same while nothing has changed."""
+    for row in shell.json("scim", "log", "--failed"):
+        told = shell.answer("scim", "show", row["id"]).splitlines()
+        assert told[-1].startswith("What to do: ")
+        assert shell.answer("scim", "replay", row["id"]).splitlines()[-2:] == told[-2:]
+
+
+def leave_rules_to_the_guide(group: str, role: str) -> None:
+    """What the sequence maps in between, the reader maps afterwards."""
+
+
+def push(shell: Shell, told: str, payload: str) -> None:
+    """Send a recorded sequence to the base URL, with the token, that the command line printed."""
+    token, base = TOKEN.search(told), BASE_URL.search(told)
+    assert token is not None
+    assert base is not None
+    with shell.wiring() as wiring:
+        client = make_client(wiring)
+        player = Player(client, base[2], f"{base[1]}{base[2]}", token[0])
+        player.play(load_sequence(ROOT / payload), leave_rules_to_the_guide)
+        client.application.extensions[REQUEST_LOG].flush()
 
 
 def test_the_commands_of_the_readme_work_on_the_sample_companies(blank_shell: Shell) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -216,12 +217,45 @@ def test_demo_is_made_once_and_kept(either_shell: Shell) -> None:
 
 
 def test_every_printed_command_works(either_shell: Shell) -> None:
-    text = either_shell.answer("demo", "--once")
+    text = either_shell.answer("demo", "--once").partition("takes pushes")[0]
 
     commands = [line.strip() for line in text.splitlines() if re.match(r"\s+\S*usher\S* \S", line)]
     assert len(commands) >= 8
     for command in commands:
         assert either_shell.answer(*shlex.split(command)[1:])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
+def test_the_printed_lines_push_a_person(either_shell: Shell) -> None:
+    shell = either_shell
+    with running(shell, "serve") as (_, process):
+        printed = shell.answer("demo", "--once").partition("push a person by SCIM:\n")[2]
+        script = printed.partition("\n\n")[0]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["/bin/sh", "-e", "-c", script],
+            env={**shell.environ, "PATH": path},
+            cwd=shell.folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=True,
+        )
+        stop(process)
+
+    assert '"seat":"seated"' in done.stdout
+    assert '"totalResults":1' in done.stdout
+    assert '"pagination":' in done.stdout
+    assert "POST" in done.stdout
+
+
+def test_the_demo_makes_a_new_token_on_each_start(either_shell: Shell) -> None:
+    first, second = (either_shell.json("demo", "--once")[1]["scim"] for _ in range(2))
+
+    assert first["base_url"] == second["base_url"]
+    assert first["token"] != second["token"]
+    live = either_shell.json("token", "list", "-o", "Banksia")
+    assert [token["state"] for token in live] == ["revoked", "live"]
 
 
 def test_demo_is_served(blank_shell: Shell) -> None:

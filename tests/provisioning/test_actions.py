@@ -9,6 +9,7 @@ from directory.changes import (
     AcceptInvitation,
     AddDomain,
     AddSubgroups,
+    AllowStaged,
     DeactivateUser,
     DeleteGroup,
     DeleteUser,
@@ -24,6 +25,7 @@ from directory.changes import (
     PutRule,
     PutScope,
     PutToken,
+    RejectStaged,
     RemoveMember,
     RemoveMembers,
     RemoveRole,
@@ -50,6 +52,7 @@ from tests.builders import (
     put_group,
     put_user,
 )
+from tests.provisioning.pushing import Idp
 from tests.sync.builders import group, person
 
 OF_THE_SERVICE = {
@@ -69,6 +72,7 @@ def test_every_action_is_written(new_world: MakeWorld) -> None:
     by_administrators(world, hq)
     by_tokens(world)
     by_runs(world)
+    by_the_guard(world)
     ownerless = new_world(catalogue="minikai", plan=None, with_owner=False)
     by_a_last_admin(ownerless)
 
@@ -155,6 +159,15 @@ def by_runs(world: World) -> None:
     blocked = world.run(hq)
     world.run(hq, approval="0" * 64, approved_by="chris")
     world.run(hq, approval=blocked.plan_hash, approved_by="chris")
+
+
+def by_the_guard(world: World) -> None:
+    world.do(SetPlan("Enterprise", 20))
+    idp = Idp(world, hold=True, guard_removed_users=0, guard_removed_users_percent=0)
+    idp.staff(["lea", "max", "ned"])
+    idp.push(*map(idp.off, ["lea", "max", "ned"]))
+    idp.push(idp.user("lea"))
+    world.do(AllowStaged(idp.directory_id, idp.members(["max"])), RejectStaged(idp.directory_id))
 
 
 def by_a_last_admin(world: World) -> None:

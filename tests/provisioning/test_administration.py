@@ -12,8 +12,10 @@ from directory.changes import (
     AcceptInvitation,
     AddDomain,
     AdministratorChange,
+    AllowStaged,
     AttributeMatch,
     Change,
+    DeactivateUser,
     DeleteGroup,
     DeleteUser,
     EndInvitation,
@@ -23,14 +25,18 @@ from directory.changes import (
     Invite,
     LiftBlock,
     NameMatch,
+    NoteTokenEnding,
     PutDirectory,
     PutRole,
     PutRule,
     PutScope,
+    PutToken,
+    RejectStaged,
     RemoveMember,
     RemoveRole,
     RemoveRule,
     RemoveScope,
+    RevokeToken,
     SetBlock,
     SetOverride,
     SetPlan,
@@ -142,6 +148,15 @@ def nothing(office: Office) -> None:
     """The office as it is."""
 
 
+def something_staged(office: Office) -> None:
+    """A SCIM directory that holds, and takes its only user away."""
+    settings = {"hold": True, "guard_removed_users": 0, "guard_removed_users_percent": 0}
+    push, user = DirectoryId(office.new), office.world.new_id()
+    office.said(PutDirectory(push, "scim", "push", settings, default_role=MEMBER))
+    office.world.push(push, put_user(user, user_name="ida"))
+    office.world.push(push, DeactivateUser(external(user)))
+
+
 GRANTED = ["role.granted", "seat.assigned"]
 CASES: dict[str, tuple[Given, Say, list[str]]] = {
     "rule": (nothing, lambda o: o.put_rule, ["mapping.created", "role.granted"]),
@@ -232,6 +247,16 @@ CASES: dict[str, tuple[Given, Say, list[str]]] = {
         lambda o: PutDirectory(DirectoryId(o.new), "ldif", "branch", {"file": "b.ldif"}, default_role=MEMBER),
         ["directory.updated"],
     ),
+    "staged change allowed": (
+        something_staged,
+        lambda o: AllowStaged(DirectoryId(o.new)),
+        ["member.staged_allowed", "member.deactivated", "role.revoked", "seat.released"],
+    ),
+    "staged change rejected": (
+        something_staged,
+        lambda o: RejectStaged(DirectoryId(o.new)),
+        ["member.staged_rejected"],
+    ),
 }
 REFUSED_A_SECOND_TIME = {"role removed"}
 
@@ -261,8 +286,10 @@ def test_a_statement_writes_its_events_once(office: Office, name: str) -> None:
 def test_every_statement_of_the_union_is_tried(office: Office) -> None:
     tried = {type(say(office)) for _, say, _ in CASES.values()}
 
-    # These two have tests of their own: the one begins a world, the other can be said once only.
-    assert tried | {EnrolOwner, AcceptInvitation} == set(get_args(AdministratorChange))
+    # These have tests of their own: the first begins a world, the second can be said once only, the others are about
+    # tokens.
+    elsewhere = {EnrolOwner, AcceptInvitation, PutToken, RevokeToken, NoteTokenEnding}
+    assert tried | elsewhere == set(get_args(AdministratorChange))
 
 
 def invalid(say: Say, words: str) -> tuple[Say, RefusalCode, str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from directory.changes import AddDomain, AttributeMatch, SetSettings
+from directory.changes import AddDomain, AttributeMatch, SetPlan, SetSettings
 from provisioning.models import Affected, ModelCache, OrganisationModel, compare_models, read_model
 from tests.builders import MakeWorld, World, put_user
 
@@ -14,13 +14,19 @@ def present(world: World) -> OrganisationModel:
 
 def test_a_model_is_kept_until_the_organisation_moves_it(world: World) -> None:
     model = present(world)
-    world.do(AddDomain("example.org"))
+    world.do(SetPlan("Enterprise", 40))
     assert present(world) is model
 
     world.do(SetSettings({"member_sees_sensor_data": True}))
 
     assert present(world) is not model
     assert present(world) is present(world)
+
+
+def test_a_verified_domain_is_known_at_once(world: World) -> None:
+    world.do(AddDomain("example.org"))
+
+    assert present(world).inputs.domains == {"example.org"}
 
 
 def test_a_model_written_by_another_process_is_noticed_by_its_version(world: World) -> None:

@@ -41,6 +41,13 @@ def test_memberships_end_up_to_twenty_percent(lost: int, is_crossed: bool) -> No
     )
 
 
+@pytest.mark.parametrize(("lost", "is_crossed"), [(10, False), (11, True)])
+def test_a_few_memberships_never_count_however_small_the_directory(lost: int, is_crossed: bool) -> None:
+    total = window(memberships=12).minus(0, {TEAM: lost}, {TEAM: 12}, LIMITS)
+
+    assert total.crossing(LIMITS) == Crossing(memberships=is_crossed)
+
+
 @pytest.mark.parametrize(
     ("size", "lost", "is_crossed"),
     [(51, 26, True), (51, 25, False), (50, 50, False), (100, 50, False), (100, 51, True)],

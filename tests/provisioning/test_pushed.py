@@ -1,6 +1,7 @@
 """What a SCIM client says: one id for both sides, links by its own ids, versions of all that it sees."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -18,9 +19,9 @@ from directory.changes import (
     RemoveSubgroups,
     SetPlan,
 )
-from directory.facts import GroupFacts, UserFacts
+from directory.facts import Activity, GroupFacts, UserFacts
 from directory.ids import DirectoryId, ExternalId, GroupId
-from provisioning.apply import rehearse_exchange
+from provisioning.apply import open_rehearsal
 from provisioning.commands import Applied, Refused
 from provisioning.errors import RefusalCode
 from provisioning.ports import Reader
@@ -303,7 +304,8 @@ def test_a_rehearsal_shows_the_answer_and_the_events_and_stores_nothing(client: 
     talk = Talk(client.directory_id, client.user("ann"))
     command = world.command(directory_id=client.directory_id, kind="scim_request")
 
-    outcome, rows = rehearse_exchange(command, talk, **world.tools)
+    with open_rehearsal(**world.tools) as rehearsal:
+        outcome, rows = rehearsal.take(command, talk)
 
     assert isinstance(outcome, Applied)
     assert talk.seen == {client.ids["ann"]}
@@ -316,8 +318,54 @@ def test_a_rehearsal_tells_the_refusal_and_stores_no_event(client: Client, world
     before = world.snapshot()
     talk = Talk(client.directory_id, SetPlan("Gold"))
 
-    outcome, rows = rehearse_exchange(world.command(), talk, **world.tools)
+    with open_rehearsal(**world.tools) as rehearsal:
+        outcome, rows = rehearsal.take(world.command(), talk)
 
     assert isinstance(outcome, Refused)
     assert rows == ()
     assert world.snapshot() == before
+
+
+def test_exchanges_of_a_rehearsal_see_each_other_and_nothing_of_a_refused_one(
+    client: Client, world: World
+) -> None:
+    command = world.command(directory_id=client.directory_id, kind="scim_request")
+    ann, bob, team = client.user("ann"), client.user("bob"), client.group("team")
+    talks = [
+        Talk(client.directory_id, *changes)
+        for changes in ((ann,), (bob, SetPlan("Gold")), (team,), (client.add("team", "ann"),), (bob,))
+    ]
+    before = world.snapshot()
+
+    with open_rehearsal(**world.tools) as rehearsal:
+        takes = [rehearsal.take(command, talk) for talk in talks]
+
+    assert [[row.action for row in rows] for _, rows in takes] == [
+        ["user.created", "member.created"],
+        [],
+        ["group.created"],
+        ["group.member_added"],
+        ["user.created", "member.created"],
+    ]
+    assert isinstance(takes[1][0], Refused)
+    assert world.snapshot() == before
+    assert [type(world.request(client.directory_id, *talk.said)) for talk in talks] == [
+        type(outcome) for outcome, _ in takes
+    ]
+
+
+def test_a_client_is_told_that_the_owner_stays(client: Client, world: World) -> None:
+    world.do(AddDomain("example.org"))
+    owner = world.record(world.owner)
+    client.push(client.user("olga", mail=owner.mail))
+    assert client.stored_user("olga").member_id == world.owner
+    leaving = replace(client.user("olga").user, activity=Activity.DISABLED)
+
+    refusals = [
+        world.request(client.directory_id, change)
+        for change in (PutUser(leaving), DeleteUser(client.ids["olga"]))
+    ]
+
+    assert [getattr(refused, "code", None) for refused in refusals] == [RefusalCode.OWNER_PROTECTED] * 2
+    assert client.stored_user("olga").active
+    client.push(client.user("olga", title="Owner"))

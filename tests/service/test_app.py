@@ -1,5 +1,6 @@
 """The web application: alive, ready, measured, and silent about its inside."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from service.app import create_app
+from service.logs import set_up_logs
 from service.opening import open_and_upgrade
 from service.settings import Settings, load_settings
 from service.wiring import Wiring
@@ -127,3 +129,27 @@ def test_metrics_are_for_whoever_knows_the_token(tmp_path: Path) -> None:
 
     assert (known.status_code, wrong.status_code) == (200, 403)
     assert b'usher_http_requests_total{endpoint="show_metrics"' not in wrong.data
+
+
+def test_requests_are_told_where_the_log_tells_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings(tmp_path, USHER_LOG_LEVEL="debug", USHER_LOG_FORMAT="json")
+    with open_and_upgrade(chosen) as opened:
+        set_up_logs(chosen)
+        create_app(opened).test_client().get("/healthz", headers={"X-Request-Id": "mine-0001"})
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["endpoint"], line["status"]) == ("request", "healthz", 200)
+
+
+def test_a_log_line_of_a_request_has_its_id(
+    app: Flask, wiring: Wiring, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logs(wiring.settings)
+
+    app.test_client().get("/broken", headers={"X-Request-Id": "mine-0001"})
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (line["event"], line["request_id"]) == ("request failed", "mine-0001")
+    assert "hidden" not in line["exception"]

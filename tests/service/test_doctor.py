@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from directory.changes import SetPlan
-from directory.ids import EventId, RunId
+from directory.changes import PutDirectory, PutToken, RevokeToken, SetPlan
+from directory.ids import DirectoryId, EventId, RunId
 from provisioning.state import MemberUpdate, RunRecord
 from service import doctor
 from service.administration import Administration
@@ -159,3 +159,34 @@ def test_blocked_and_manual_directories_are_told(world: Administration, clock: H
         (directory,) = reader.directories()
     assert run_claimed(world.wiring, claim_directory(world.wiring, directory)).record.state == "blocked"
     assert any("the guard holds a plan: no user was read" in text for text in texts(world, Level.WARN))
+
+
+def test_a_scim_directory_needs_a_live_token_and_says_when_it_ends(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "service.doctor.open_database_as_is", lambda settings: open_database_as_is(settings, clock=clock)
+    )
+    mint = world.wiring.mint
+    directory_id, short, long = DirectoryId(mint.id()), mint.id(), mint.id()
+    world.apply([PutDirectory(directory_id, "scim", "push", {"paused": True})])
+
+    def told() -> list[tuple[Level, str]]:
+        return [(one.level, one.text) for one in examine(world) if "'push'" in one.about]
+
+    assert told() == [
+        (Level.WARN, "is paused: whatever is pushed to it is refused"),
+        (Level.WARN, "has no live token, so nobody gets in"),
+    ]
+    ends_at = clock() + timedelta(days=29, hours=1)
+    world.apply(
+        [
+            PutDirectory(directory_id, "scim", "push", {}),
+            PutToken(short, directory_id, "entra", "usher_scim_short", bytes(32), ends_at),
+        ]
+    )
+    assert told() == [(Level.WARN, "token 'entra' (usher_scim_short) ends in 30 days")]
+    world.apply([RevokeToken(short), PutToken(long, directory_id, "okta", "usher_scim_long", bytes(32))])
+    assert told() == [(Level.OK, "was never asked for anything; 1 live tokens")]
+    world.wiring.pushes.note_use(long, clock(), "192.0.2.7")
+    assert told() == [(Level.OK, "was last asked 0 s ago; 1 live tokens")]

@@ -1,5 +1,7 @@
 """Every expected error has an exit code, and its text is fit to be shown."""
 
+from datetime import UTC, datetime, timedelta
+
 import click
 import pytest
 
@@ -11,7 +13,7 @@ import service.errors
 import storage.errors
 import sync.errors
 from service.cli import exits
-from service.cli.values import AHEAD, BACK, GRANT, SEATS
+from service.cli.values import AHEAD, BACK, END, GRANT, SEATS
 from service.wiring import utc_now
 
 MODULES = (
@@ -73,8 +75,18 @@ def test_values_that_are_converted_already_stay() -> None:
     now = utc_now()
 
     assert AHEAD.convert(now, None, None) is now
+    assert END.convert(now, None, None) is now
     assert SEATS.convert(3, None, None) == 3
     assert GRANT.convert(("a", "b"), None, None) == ("a", "b")
+
+
+def test_a_number_alone_is_one_of_days() -> None:
+    now = utc_now()
+
+    assert timedelta(days=90) <= END.convert("90", None, None) - now < timedelta(days=91)
+    assert END.convert("2999-01-01", None, None) == datetime(2999, 1, 1, tzinfo=UTC)
+    with pytest.raises(click.BadParameter, match="'9999999' is no moment"):
+        END.convert("9999999", None, None)
 
 
 def test_span_counts_ahead_or_back() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.body import parse_body
-from directory.changes import Change, SetOverride
-from directory.ids import EventId, OverrideId, RoleId
+from audit.body import EventBody, parse_body
+from audit.sentences import describe
+from directory.changes import Change, PutDirectory, PutToken, SetOverride
+from directory.ids import DirectoryId, EventId, OverrideId, RoleId
 from provisioning.commands import Applied
 from provisioning.ports import EventQuery
 from service import jobs
@@ -17,6 +18,7 @@ from service.administration import Administration
 from service.errors import RefusedError
 from service.names import find_member
 from service.runs import claim_due, run_claimed
+from tests.service.test_request_log import logged_ids, request
 from tests.service.worlds import HandClock, active_mails, small_world, write_export
 
 
@@ -107,3 +109,72 @@ def test_retention_looks_at_directories_that_are_read_only(world: Administration
     clock.advance(days=90)
 
     assert jobs.delete_after_retention(world.wiring) == 0
+
+
+def add_token(world: Administration, *, days: int | None) -> str:
+    mint = world.wiring.mint
+    directory_id, token_id = DirectoryId(mint.id()), mint.id()
+    expires_at = None if days is None else world.wiring.clock() + timedelta(days=days)
+    world.apply([PutDirectory(directory_id, "scim", f"push {token_id}", {})])
+    world.apply([PutToken(token_id, directory_id, "entra", f"usher_{token_id[-8:]}", bytes(32), expires_at)])
+    return token_id
+
+
+def test_the_end_of_a_token_is_noted_at_30_7_and_1_days(world: Administration, clock: HandClock) -> None:
+    add_token(world, days=31)
+    add_token(world, days=None)
+
+    noted = []
+    for days in (0, 1, 1, 22, 1, 5, 1, 1):
+        clock.advance(days=days)
+        noted.append(jobs.note_ending_tokens(world.wiring))
+
+    assert noted == [0, 1, 0, 1, 0, 1, 0, 0]
+    (body,) = [one for one in last_bodies(world, 1) if one["action"] == "token.expiring"]
+    assert body["actor"] == {"type": "system", "id": "scheduler"}
+    assert describe(body).startswith("The system (scheduler) noted that the token entra of directory ")
+
+
+def last_bodies(world: Administration, number: int) -> list[EventBody]:
+    with world.read() as reader:
+        return [parse_body(body) for _, body in reader.events(EventQuery(newest_first=True, limit=number))]
+
+
+def test_a_token_made_for_a_day_is_noted_once(world: Administration, clock: HandClock) -> None:
+    add_token(world, days=1)
+
+    assert [jobs.note_ending_tokens(world.wiring) for _ in range(2)] == [1, 0]
+    (body,) = last_bodies(world, 1)
+    assert {change["path"]: change["after"] for change in body["changes"]}["days"] == 1
+
+
+def test_a_notice_that_is_refused_keeps_no_other_from_being_given(
+    world: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_token(world, days=1)
+
+    def refuse(*_: object, **__: object) -> Applied:
+        raise RefusedError("not_found", "gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Administration, "apply", refuse)
+        assert jobs.note_ending_tokens(world.wiring) == 0
+    assert jobs.note_ending_tokens(world.wiring) == 1
+
+
+def test_the_request_log_is_kept_as_long_as_the_settings_say(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_REQUESTS_AT_ONCE", 2)
+    add_token(world, days=None)
+    with world.read() as reader:
+        (token,) = reader.tokens()
+    for _ in range(5):
+        world.wiring.pushes.append_requests([request(world, token)])
+    clock.advance(days=29)
+    world.wiring.pushes.append_requests([request(world, token)])
+
+    assert jobs.delete_logged_requests(world.wiring) == 0
+    clock.advance(days=2)
+    assert jobs.delete_logged_requests(world.wiring) == 5
+    assert len(logged_ids(world, token)) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import Settings, known_variables, load_settings
+from web.addresses import parse_networks
 
 
 def faults(**environ: str) -> tuple[str, ...]:
@@ -33,7 +34,11 @@ def test_every_setting_is_read() -> None:
             "USHER_LOG_LEVEL": "DEBUG",
             "USHER_LOG_FORMAT": "json",
             "USHER_SQLITE_FULL_SYNC": "yes",
-            "USHER_TRUSTED_PROXY": "10.0.0.1",
+            "USHER_TRUSTED_PROXIES": "10.0.0.1, fd00::/8",
+            "USHER_PUBLIC_URL": "https://usher.example.com/base/",
+            "USHER_SCIM_RATE": "10",
+            "USHER_SCIM_BURST": "20",
+            "USHER_SCIM_LOG_DAYS": "5",
             "USHER_RETENTION_DAYS": "7",
         }
     )
@@ -42,7 +47,9 @@ def test_every_setting_is_read() -> None:
     assert settings.exports == Path("/exports")
     assert (settings.port, settings.log_level, settings.log_format) == (80, "debug", "json")
     assert settings.sqlite_full_sync is True
-    assert settings.trusted_proxy == "10.0.0.1"
+    assert settings.trusted_proxies == parse_networks("10.0.0.1/32,fd00::/8")
+    assert settings.base_url == "https://usher.example.com/base"
+    assert (settings.scim_rate, settings.scim_burst, settings.scim_log_days) == (10, 20, 5)
     assert settings.retention.days == 7
 
 
@@ -51,7 +58,11 @@ def test_all_faults_are_told_together() -> None:
         USHER_PORT="0",
         USHER_LOG_FORMAT="xml",
         USHER_SQLITE_FULL_SYNC="maybe",
-        USHER_TRUSTED_PROXY="proxy",
+        USHER_TRUSTED_PROXIES="proxy",
+        USHER_PUBLIC_URL="usher.example.com",
+        USHER_SCIM_RATE="0",
+        USHER_SCIM_BURST="many",
+        USHER_SCIM_LOG_DAYS="0",
         USHER_TICK_SECONDS="-1",
         USHER_DATABASE_URL="mysql://user:hidden@host/db",
         USHER_QQQ="9",
@@ -64,11 +75,46 @@ def test_all_faults_are_told_together() -> None:
         "USHER_LOG_FORMAT must be one of auto, console, json, not 'xml'",
         "USHER_TICK_SECONDS must be a whole number from 1 to 3600, not '-1'",
         "USHER_SQLITE_FULL_SYNC must be true or false, not 'maybe'",
-        "USHER_TRUSTED_PROXY must be the IP address of the proxy in front of the service, not 'proxy'",
+        "USHER_TRUSTED_PROXIES must be the addresses or networks of the proxies in front, such as 10.0.0.0/8,::1, "
+        "not 'proxy'",
+        "USHER_PUBLIC_URL must be the address that clients reach the service at, such as https://usher.example.com, "
+        "not 'usher.example.com'",
+        "USHER_SCIM_RATE must be a whole number from 1 to 1000000, not '0'",
+        "USHER_SCIM_BURST must be a whole number from 1 to 1000000, not 'many'",
+        "USHER_SCIM_LOG_DAYS must be a whole number from 1 to 3650, not '0'",
     )
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://usher.example.com",
+        "https://",
+        "https://user:pass@usher.example.com",
+        "https://usher.example.com?x=1",
+        "https://usher.example.com?",
+        "https://usher.example.com#",
+        "https://usher.example.com:99999",
+        "https://usher.example.com:0",
+        "https://[::1",
+        "https://usher example.com",
+        "https://übung.example",
+        "/scim",
+    ],
+)
+def test_what_clients_could_not_be_told_is_no_public_address(url: str) -> None:
+    assert faults(USHER_PUBLIC_URL=url)[0].startswith("USHER_PUBLIC_URL must be the address")
+
+
+def test_without_a_public_address_clients_are_of_this_machine() -> None:
+    assert load_settings({"USHER_PORT": "8123"}).base_url == "http://127.0.0.1:8123"
+    assert load_settings({"USHER_PUBLIC_URL": "http://[::1]:8080/"}).base_url == "http://[::1]:8080"
+
+
 def test_near_name_is_suggested() -> None:
+    assert faults(USHER_TRUSTED_PROXY="::1") == (
+        "USHER_TRUSTED_PROXY is no setting; did you mean USHER_TRUSTED_PROXIES?",
+    )
     assert faults(USHER_DATABASE="x") == ("USHER_DATABASE is no setting; did you mean USHER_DATABASE_URL?",)
 
 

@@ -95,6 +95,7 @@ def _create_resources() -> None:
         sa.Column("is_primary", sa.Boolean()),
         *(sa.Column(f"{name}_key", Key) for name in _ENTRY_KEYS),
         sa.PrimaryKeyConstraint("user_id", "attribute", "position", name="pk_scim_entry"),
+        sqlite_with_rowid=False,
     )
     _create_partial_index(
         "ix_scim_entry_email", "scim_entry", ["directory_id", "value_key"], where="attribute = 'emails'"
