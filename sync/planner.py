@@ -100,9 +100,7 @@ def plan_snapshot(
     return plan, reading
 
 
-def _read_users(
-    snapshot: Snapshot, stored: Mapping[bytes, bytes], waiting: Mapping[ExternalId, int]
-) -> _Source:
+def _read_users(snapshot: Snapshot, stored: dict[bytes, bytes], waiting: Mapping[ExternalId, int]) -> _Source:
     source = _Source()
     diff = FingerprintDiff(stored)
     for user in snapshot.users():
@@ -123,7 +121,7 @@ def _read_users(
 def _plan_groups(
     snapshot: Snapshot,
     directory_id: DirectoryId,
-    stored: Mapping[bytes, bytes],
+    stored: dict[bytes, bytes],
     source: _Source,
     reader: Reader,
     is_complete: bool,
