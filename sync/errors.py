@@ -92,6 +92,10 @@ class LDAPAnswerError(LDAPError):
 
 
 class LDAPSettingsError(LDAPError):
-    """The settings of the directory cannot be used."""
+    """The settings of the directory cannot be used. `setting` names the one at fault, where it is one alone."""
 
     code = "ldap_settings"
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting

@@ -49,6 +49,10 @@ _START_TLS: Final = "1.3.6.1.4.1.1466.20037"
 
 SUCCESS: Final = 0
 TEMPORARY: Final = frozenset({51, 52})
+
+Password = str | tuple[str, ...]
+"""The password, or several while one follows the other: the next is tried when the one before it is refused."""
+
 _DEPTH = MappingProxyType({Scope.ONE: "LEVEL", Scope.SUBTREE: "SUBTREE"})
 
 
@@ -110,14 +114,24 @@ class LDAPSession:
         finally:
             self._stream.close()
 
-    def bind(self, password: str) -> None:
-        """Log in as the account of the settings; without one, stay anonymous. Tried once.
+    def bind(self, password: Password) -> None:
+        """Log in as the account of the settings; without one, stay anonymous. Each password is tried once.
 
         Raises: LDAPBindError with the server's reason in words.
         """
         dn = self.settings.bind_dn
         if not dn:
             return
+        *others, last = (password,) if isinstance(password, str) else password
+        for other in others:
+            try:
+                self._bind(dn, other)
+            except LDAPBindError:
+                continue
+            return
+        self._bind(dn, last)
+
+    def _bind(self, dn: str, password: str) -> None:
         if not password:
             # A simple bind without a password succeeds as nobody. Source: RFC 4513 section 5.1.2.
             raise LDAPBindError(f"the password of '{dn}' is empty; the server would let anybody in as nobody")
@@ -277,7 +291,7 @@ class LDAPSession:
                 yield message
 
 
-def open_session(settings: LDAPSettings, password: str, *, first: int = 0) -> LDAPSession:
+def open_session(settings: LDAPSettings, password: Password, *, first: int = 0) -> LDAPSession:
     """A bound session with the first server that can be reached and is safe, beginning with number `first`.
 
     An account that one server refuses is not tried on another: each try counts towards its lock-out.

@@ -14,7 +14,7 @@ from sync import ber
 from sync.ber import AttributeNames, Result
 from sync.entries import Attributes, RawEntry, RejectedEntry
 from sync.errors import BERError, LDAPAnswerError, LDAPConnectionError, LDAPError
-from sync.ldap_reader import PAGING, SUCCESS, TEMPORARY, LDAPSession, open_session
+from sync.ldap_reader import PAGING, SUCCESS, TEMPORARY, LDAPSession, Password, open_session
 from sync.ldap_results import describe_result
 from sync.ldap_settings import LDAPSettings, Search
 from sync.outcome import Complete, Failed, Outcome, Partial
@@ -58,7 +58,7 @@ class LDAPSource:
     def __init__(
         self,
         settings: LDAPSettings,
-        password: str,
+        password: Password,
         *,
         first_server: int = 0,
         after_page: Callable[[], None] | None = None,

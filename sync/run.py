@@ -14,7 +14,8 @@ from sync.dialects import make_dialect
 from sync.dialects.dialect import DialectSettings
 from sync.errors import LDAPSettingsError, SyncError, UnreadableSourceError
 from sync.export_file import open_export
-from sync.ldap_settings import ldap_settings
+from sync.ldap_reader import Password
+from sync.ldap_settings import LDAPSettings, ldap_settings
 from sync.ldap_source import LDAPSource
 from sync.ldif_source import LDIFSource
 from sync.planner import plan_snapshot
@@ -78,7 +79,7 @@ def plan_directory(
             required = bool(settings.get("checksum_required", False))
             return plan(LDIFSource(export, checksum_required=required))
     asked = ldap_settings(settings, user_filter=dialect.user_filter, group_filter=dialect.group_filter)
-    password = passwords(asked.password_name) if asked.bind_dn else ""
+    password = read_passwords(asked, passwords)
     source = LDAPSource(asked, password, after_page=after_page)
     try:
         return plan(source)
@@ -114,6 +115,15 @@ def run_directory(
     except SyncError as error:
         return keeper.fail(claim, str(error))
     return keeper.submit(claim, planned.plan, planned.reading, progress=progress)
+
+
+def read_passwords(settings: LDAPSettings, passwords: Passwords) -> Password:
+    """What the account is let in by; nothing for anonymous readers. Raises SyncError."""
+    if not settings.bind_dn:
+        return ""
+    following = settings.next_password_name
+    names = [settings.password_name, following] if following else [settings.password_name]
+    return tuple(map(passwords, names))
 
 
 def dialect_settings(settings: Mapping[str, str | int | bool]) -> DialectSettings:

@@ -208,6 +208,17 @@ def test_a_wrong_password_is_refused_in_words_and_tried_once(make_slapd: SlapdFa
 
 
 @pytest.mark.slapd
+def test_while_one_password_follows_another_either_lets_in(slapd: Slapd) -> None:
+    given = settings(on_slapd(slapd))
+
+    for passwords in ((PASSWORD, "old"), ("new", PASSWORD)):
+        with open_session(given, passwords) as session:
+            assert session.read_base(SUFFIX, ("dc",)) is not None
+    with pytest.raises(LDAPBindError, match="the password is wrong"):
+        open_session(given, ("new", "old"))
+
+
+@pytest.mark.slapd
 def test_an_expired_password_is_told_from_a_wrong_one(slapd: Slapd) -> None:
     error = refusal(on_slapd(slapd, bind_dn=account("stale")))
 

@@ -31,6 +31,7 @@ def test_everything_can_be_said() -> None:
             "ca_file": "/etc/ca.pem",
             "bind_dn": "cn=reader,o=x",
             "password_name": "hq",
+            "next_password_name": "hq.next",
             "user_bases": "ou=people,o=x; ou=guests,o=x",
             "group_bases": "ou=groups,o=x",
             "user_filter": "(uid=*)",
@@ -46,7 +47,11 @@ def test_everything_can_be_said() -> None:
 
     assert list(map(str, found.servers)) == ["dc1:1636", "[fd00::1]:389", "[::1]:389", "10.0.0.1:389"]
     assert (found.tls, found.ca_file) == (TLSMode.STARTTLS, Path("/etc/ca.pem"))
-    assert (found.bind_dn, found.password_name) == ("cn=reader,o=x", "hq")
+    assert (found.bind_dn, found.password_name, found.next_password_name) == (
+        "cn=reader,o=x",
+        "hq",
+        "hq.next",
+    )
     assert found.searches == (
         Search("ou=people,o=x", "(uid=*)", "user", Scope.ONE),
         Search("ou=guests,o=x", "(uid=*)", "user", Scope.ONE),
@@ -88,6 +93,38 @@ def test_a_base_within_another_one_is_not_read_twice() -> None:
 def test_what_cannot_be_used_is_refused_with_what_can(other: Stored, words: str) -> None:
     with pytest.raises(LDAPSettingsError, match=words):
         ldap_settings({**LEAST, **other}, user_filter="(a=b)", group_filter="(a=b)")
+
+
+@pytest.mark.parametrize(
+    "dn",
+    [
+        "ou=people,dc=example,dc=org",
+        "OU=Staff , DC=example, DC=org",
+        "2.5.4.11=people,o=x",
+        "cn=Lee\\, Ann+uid=lee,o=\\c3\\96l \\3B Co",
+        'cn="Lee, Ann",o=x',
+        "cn=a=b,o=x",
+    ],
+)
+def test_a_base_is_a_distinguished_name_in_any_spelling(dn: str) -> None:
+    assert settings({**LEAST, "user_bases": dn}).searches[0].base == dn
+    assert settings({**LEAST, "bind_dn": dn, "password_name": "hq"}).bind_dn == dn
+
+
+@pytest.mark.parametrize(
+    "dn", ["people", "ou=people,", "ou=,o=x", "=people", "ou=a+,o=x", "ou=a\\x", 'cn="a,o=x']
+)
+@pytest.mark.parametrize("name", ["user_bases", "group_bases", "bind_dn"])
+def test_what_is_no_distinguished_name_is_refused_by_the_name_of_its_setting(dn: str, name: str) -> None:
+    with pytest.raises(LDAPSettingsError) as caught:
+        settings({**LEAST, name: dn})
+    assert caught.value.setting == name
+    assert f"'{dn}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("account", ["reader@ad.example.org", "EXAMPLE\\reader"])
+def test_active_directory_lets_an_account_in_by_other_names_than_its_own(account: str) -> None:
+    assert settings({**LEAST, "bind_dn": account}).bind_dn == account
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1"])
