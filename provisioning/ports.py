@@ -237,7 +237,7 @@ class Reader(Protocol):
         """Newest first."""
 
     def last_applied_run(self, directory_id: DirectoryId) -> RunRecord | None:
-        """The newest run that began to apply a plan, that is, one with a `started_event`."""
+        """The run of the highest fence that began to apply a plan, that is, one with a `started_event`."""
 
     def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]: ...
 
@@ -406,6 +406,12 @@ class Writer(Reader, Protocol):
 
     def interrupt_runs(self, directory_id: DirectoryId, at: datetime) -> int:
         """Runs of the directory that never ended are noted as interrupted; how many."""
+
+    def delete_runs(self, directory_id: DirectoryId, before: datetime, kept: int) -> int:
+        """Delete runs that began before the moment, and all but the latest `kept`; how many.
+
+        The latest one that applied something stays, and whichever has not ended.
+        """
 
     def insert_run(self, run: RunRecord) -> None: ...
 

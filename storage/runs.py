@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Integer, Text, bindparam, case, insert, select, update
+from sqlalchemy import Boolean, Integer, Text, bindparam, case, delete, insert, or_, select, update
 
 from directory.ids import DirectoryId
 from provisioning.state import RunRecord
@@ -38,7 +38,25 @@ _RUNS_NEWEST_FIRST = (
 )
 _SELECT_RUNS = _RUNS_NEWEST_FIRST.where(_RUNS.organisation_id == ORGANISATION)
 _SELECT_RUNS_OF_DIRECTORY = _RUNS_NEWEST_FIRST.where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY)
-_SELECT_APPLIED_RUNS = _SELECT_RUNS_OF_DIRECTORY.where(_RUNS.started_event.is_not(None))
+# By the fence and not by the clock: the clocks of two workers may differ, the fence counts every claim.
+_LATEST_FIRST = (_RUNS.fence.desc(), _RUNS.started_at.desc(), _RUNS.id.desc())
+_SELECT_APPLIED_RUNS = (
+    _SELECT_RUNS_OF_DIRECTORY.where(_RUNS.started_event.is_not(None)).order_by(None).order_by(*_LATEST_FIRST)
+)
+_IDS_LATEST_FIRST = (
+    select(_RUNS.id).where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY).order_by(*_LATEST_FIRST)
+)
+# What the next run looks back at stays, however old it is.
+_DELETE_OLD_RUNS = delete(run).where(
+    _RUN_IS_OWN,
+    _RUNS.directory_id == _DIRECTORY,
+    _RUNS.state != "running",
+    _RUNS.id.not_in(_IDS_LATEST_FIRST.where(_RUNS.started_event.is_not(None)).limit(1)),
+    or_(
+        _RUNS.started_at < bindparam("before", type_=Moment),
+        _RUNS.id.in_(_IDS_LATEST_FIRST.offset(bindparam("kept", type_=Integer))),
+    ),
+)
 _INTERRUPT_RUNS = (
     update(run)
     .values(state="interrupted", finished_at=bindparam("at", type_=Moment))
@@ -128,6 +146,9 @@ class RunsWriter(RunsReader):
 
     def interrupt_runs(self, directory_id: DirectoryId, at: datetime) -> int:
         return self._run(_INTERRUPT_RUNS, of_directory=directory_id, at=at)
+
+    def delete_runs(self, directory_id: DirectoryId, before: datetime, kept: int) -> int:
+        return self._run(_DELETE_OLD_RUNS, of_directory=directory_id, before=before, kept=kept)
 
     def insert_run(self, run: RunRecord) -> None:
         self._insert(

