@@ -1,4 +1,4 @@
-"""Faults and oddities of groups on a real server: cases 25 to 28 and 30 of docs/decisions/0014-ldap.md."""
+"""Faults and oddities of groups on a real server: cases 25 to 28 and 30 of docs/guides/ldap-faults.md."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Faults and oddities of people on a real server: cases 17 to 24 and 31 of docs/decisions/0014-ldap.md."""
+"""Faults and oddities of people on a real server: cases 17 to 24 and 31 of docs/guides/ldap-faults.md."""
 
 from collections.abc import Iterator, Sequence
 

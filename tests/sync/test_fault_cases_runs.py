@@ -1,4 +1,4 @@
-"""Faults of runs on a real server: cases 10, 41 to 44 and 48 to 50 of docs/decisions/0014-ldap.md."""
+"""Faults of runs on a real server: cases 10, 41 to 44 and 48 to 50 of docs/guides/ldap-faults.md."""
 
 import signal
 import subprocess
@@ -314,3 +314,28 @@ def test_what_one_organisation_s_server_says_of_another_s_people_reaches_nobody_
     assert (ours.snapshot(), len(ours.bodies())) == (before, events)
     assert is_settled(theirs, far)
     assert is_settled(ours, hq)
+
+
+# Case 48
+
+
+@pytest.mark.slapd
+def test_a_second_server_that_lags_behind_the_first_removes_nobody_within_the_grace(
+    world: World, hold: Hold, second_server: Slapd
+) -> None:
+    first = hold(people(1, 2, 3), team(TEAM, "staff", 1, 2, 3))
+    behind = fill(second_server, people(1, 2), team(TEAM, "staff", 1, 2))
+    servers = f"127.0.0.1:{first.port},127.0.0.1:{behind.port}"
+    hq = put(world, on_slapd(first, servers=servers, absence_grace_runs=2))
+    run(world, hq)
+    first.stop()
+
+    record = run(world, hq)
+
+    assert record.state == "completed"
+    assert user(world, hq, 3).active
+    assert world.in_group(hq, eid(TEAM)) == {eid(1), eid(2), eid(3)}
+    first.start()
+    assert run(world, hq).state == "completed"
+    assert world.in_group(hq, eid(TEAM)) == {eid(1), eid(2), eid(3)}
+    assert is_settled(world, hq)
