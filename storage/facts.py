@@ -157,6 +157,14 @@ _SELECT_USERS_OF_GROUP = (
     .join(membership, membership.c.user_id == _USERS.id)
     .where(_USER_IS_OWN, membership.c.group_id == _GROUP)
 )
+_SELECT_NAMES_OF_MEMBERS = (
+    select(_USERS.external_id, _USERS.dn)
+    .join(membership, membership.c.user_id == _USERS.id)
+    .where(_USER_IS_OWN, membership.c.group_id == _GROUP, _IS_LIVE_USER, _USERS.fingerprint != b"")
+)
+_SELECT_NAMES_OF_GROUPS = select(_GROUPS.external_id, _GROUPS.dn).where(
+    _GROUP_IS_OWN, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP
+)
 _SELECT_NESTINGS_OF = select(subgroup.c.group_id, subgroup.c.subgroup_id).where(
     subgroup.c.organisation_id == ORGANISATION,
     or_(in_set(subgroup.c.group_id, "group_ids"), in_set(subgroup.c.subgroup_id, "group_ids")),
@@ -454,6 +462,12 @@ class FactsReader(View):
 
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]:
         return dict(self._pair_rows(_SELECT_USERS_OF_GROUP, of_group=group_id))
+
+    def names_of_members(self, group_id: GroupId) -> dict[ExternalId, str]:
+        return dict(self._pair_rows(_SELECT_NAMES_OF_MEMBERS, of_group=group_id))
+
+    def names_of_groups(self, directory_id: DirectoryId) -> dict[ExternalId, str]:
+        return dict(self._pair_rows(_SELECT_NAMES_OF_GROUPS, in_directory=directory_id))
 
     def fingerprints(self, directory_id: DirectoryId) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         with self._database.passing_through(self._connection):
