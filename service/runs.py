@@ -62,8 +62,9 @@ def run_claimed(
     approval: str = "",
     approved_by: str = "",
     progress: Progress | None = None,
+    full: bool = False,
 ) -> Run:
-    """Run the directory that is held. However it ends, the lease is given back.
+    """Run the directory that is held, by a `full` reading if told so. However it ends, the lease is given back.
 
     Raises: StaleFenceError when another run has taken the directory over.
     """
@@ -87,6 +88,8 @@ def run_claimed(
                 passwords=partial(read_password, wiring.settings.passwords),
                 after_page=keeper.heartbeat(claim),
                 now=wiring.clock(),
+                clock=wiring.clock,
+                full=full,
             )
         except SyncError as error:
             return Run(keeper.fail(claim, str(error)), None)
@@ -100,7 +103,9 @@ def run_claimed(
         raise
 
 
-def plan_now(wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory) -> PlannedRun:
+def plan_now(
+    wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory, *, full: bool = False
+) -> PlannedRun:
     """What a run would do now; nothing is stored. Raises SyncError when the source cannot be read."""
     return plan_directory(
         directory,
@@ -108,6 +113,8 @@ def plan_now(wiring: Wiring, organisation_id: OrganisationId, directory: StoredD
         exports=wiring.settings.exports,
         passwords=partial(read_password, wiring.settings.passwords),
         now=wiring.clock(),
+        clock=wiring.clock,
+        full=full,
     )
 
 

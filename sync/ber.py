@@ -31,6 +31,17 @@ _NAME: Final = 0x8A
 _VALUE: Final = 0x8B
 _CONTROLS: Final = 0xA0
 
+SYNC_INFO: Final = b"1.3.6.1.4.1.4203.1.9.1.4"
+NEW_COOKIE: Final = 0x80
+REFRESH_DELETE: Final = 0xA1
+REFRESH_PRESENT: Final = 0xA2
+ENTRY_ID_SET: Final = 0xA3
+PRESENT, ADD, MODIFY, DELETE = range(4)
+_INTERMEDIATE_NAME: Final = 0x80
+_INTERMEDIATE_VALUE: Final = 0x81
+_REFRESH_ONLY: Final = b"\x01"
+_ENTRY_ID_BYTES: Final = 16
+
 _HEADER_BYTES: Final = 6
 _LONGEST_INTEGER: Final = 8
 _REFERRALS_KEPT: Final = 20
@@ -328,6 +339,116 @@ def read_paging_cookie(value: bytes) -> bytes:
     if shape != (_SEQUENCE, _INTEGER, _OCTETS, len(value), len(content)):
         raise BERError("the paging control of the server is malformed")
     return cookie
+
+
+def read_entry_controls(message: bytes, head: Head) -> dict[str, bytes]:
+    """The controls behind an entry. Raises: BERError."""
+    try:
+        return _read_controls(message, head.stop)
+    except IndexError:
+        raise BERError("an entry ends inside its controls") from None
+
+
+class SyncState(NamedTuple):
+    """What an entry of a content synchronisation is: `state` is one of `PRESENT`, `ADD`, `MODIFY`, `DELETE`."""
+
+    state: int
+    entry_id: bytes
+
+
+class SyncInfo(NamedTuple):
+    """A message of a content synchronisation that is no entry; `kind` is one of the four tags of its choice."""
+
+    kind: int
+    cookie: bytes = b""
+    refresh_deletes: bool = False
+    entry_ids: tuple[bytes, ...] = ()
+
+
+class SyncDone(NamedTuple):
+    """The end of a content synchronisation."""
+
+    cookie: bytes
+    refresh_deletes: bool
+
+
+def read_sync_state(value: bytes) -> SyncState:
+    """Read the value of a Sync State control. Source: RFC 4533 section 2.3. Raises: BERError."""
+    parts = _sequence(value, "state")
+    if len(parts) < 2 or parts[0][0] != _ENUMERATED or parts[1][0] != _OCTETS:
+        raise BERError("the synchronisation state of an entry is malformed")
+    entry_id = parts[1][1]
+    if len(entry_id) != _ENTRY_ID_BYTES:
+        raise BERError("the synchronisation state of an entry has no usable id")
+    return SyncState(int.from_bytes(parts[0][1], "big"), entry_id)
+
+
+def read_sync_done(value: bytes) -> SyncDone:
+    """Read the value of a Sync Done control. Source: RFC 4533 section 2.4. Raises: BERError."""
+    parts = dict(_sequence(value, "end"))
+    return SyncDone(parts.get(_OCTETS, b""), any(parts.get(_BOOLEAN, b"")))
+
+
+def read_sync_info(message: bytes, head: Head) -> SyncInfo | None:
+    """Read a Sync Info message; None for an intermediate answer of another kind.
+
+    Source: RFC 4533 section 2.5; RFC 4511 section 4.13. Raises: BERError.
+    """
+    parts = dict(_parts(message[head.start : head.stop], "an intermediate answer"))
+    if parts.get(_INTERMEDIATE_NAME) != SYNC_INFO:
+        return None
+    choices = _parts(parts.get(_INTERMEDIATE_VALUE, b""), "a synchronisation message")
+    if len(choices) != 1:
+        raise BERError("a synchronisation message of the server is malformed")
+    ((kind, content),) = choices
+    if kind == NEW_COOKIE:
+        return SyncInfo(kind, content)
+    if kind not in {REFRESH_DELETE, REFRESH_PRESENT, ENTRY_ID_SET}:
+        raise BERError("a synchronisation message of the server is of no known kind")
+    said = dict(_parts(content, "a synchronisation message"))
+    entry_ids: tuple[bytes, ...] = ()
+    if kind == ENTRY_ID_SET:
+        entry_ids = tuple(one for _, one in _parts(said.get(_SET, b""), "a set of entry ids"))
+        if any(len(one) != _ENTRY_ID_BYTES for one in entry_ids):
+            raise BERError("a set of entry ids holds what is none")
+    # The flag of the other kinds says whether the phase is over, which is of no concern here.
+    is_flagged = kind == ENTRY_ID_SET and any(said.get(_BOOLEAN, b""))
+    return SyncInfo(kind, said.get(_OCTETS, b""), is_flagged, entry_ids)
+
+
+def sync_request(cookie: bytes) -> bytes:
+    """The value of a Sync Request control that asks once and does not wait. Source: RFC 4533 section 2.2."""
+    told = _encoded(_OCTETS, cookie) if cookie else b""
+    return _encoded(_SEQUENCE, _encoded(_ENUMERATED, _REFRESH_ONLY) + told)
+
+
+def _encoded(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def _sequence(value: bytes, what: str) -> list[tuple[int, bytes]]:
+    """The parts of a SEQUENCE that is all of the value."""
+    parts = _parts(value, f"the synchronisation {what}")
+    if len(parts) != 1 or parts[0][0] != _SEQUENCE:
+        raise BERError(f"the synchronisation {what} of the server is malformed")
+    return _parts(parts[0][1], f"the synchronisation {what}")
+
+
+def _parts(content: bytes, what: str) -> list[tuple[int, bytes]]:
+    """All tags with their contents, side by side."""
+    parts: list[tuple[int, bytes]] = []
+    at = 0
+    try:
+        while at < len(content):
+            kind, inner, at = _part(content, at, len(content))
+            parts.append((kind, inner))
+    except IndexError:
+        raise BERError(f"{what} of the server ends inside itself") from None
+    return parts
 
 
 def read_policy_error(value: bytes) -> int | None:

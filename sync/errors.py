@@ -99,3 +99,9 @@ class LDAPSettingsError(LDAPError):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message)
         self.setting = setting
+
+
+class DoubtError(SyncError):
+    """An incremental answer that may not be relied on: it is dropped, and the directory is read in full."""
+
+    code = "doubt"

@@ -152,12 +152,14 @@ class LDAPSession:
         entries = self.read_base("", wanted)
         return RootDSE(entries.attributes if entries is not None else {})
 
-    def read_base(self, dn: str, wanted: tuple[str, ...]) -> RawEntry | None:
-        """One entry by its name; None when the server shows none of that name.
+    def read_base(
+        self, dn: str, wanted: tuple[str, ...], *, matching: str = "(objectClass=*)"
+    ) -> RawEntry | None:
+        """One entry by its name; None when the server shows none of that name that the filter matches.
 
         Raises: LDAPAnswerError, LDAPConnectionError, BERError.
         """
-        number = self._send_search(dn, "(objectClass=*)", "BASE", wanted, None)
+        number = self._send_search(dn, matching, "BASE", wanted, None)
         found: RawEntry | None = None
         names = AttributeNames()
         while True:
@@ -181,6 +183,11 @@ class LDAPSession:
         self.pages += 1
         control = paged_search_control(True, self.settings.page_size, cookie or None)
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, [control])
+
+    def ask(self, search: Search, wanted: tuple[str, ...], control: tuple[str, bytes] | None = None) -> int:
+        """Ask for everything at once, perhaps with one critical control; the number of the request."""
+        controls: list[object] | None = None if control is None else [(control[0], True, control[1])]
+        return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, controls)
 
     def next_message(self, number: int) -> tuple[ber.Head, bytes]:
         """The next message that answers the request. Those that answer another are passed over.

@@ -62,6 +62,7 @@ class LDAPSource:
         *,
         first_server: int = 0,
         after_page: Callable[[], None] | None = None,
+        prepare: Callable[[LDAPSession], frozenset[str]] | None = None,
     ) -> None:
         self.outcome: Outcome = Failed("the reading was given up")
         self.references: list[str] = []
@@ -72,9 +73,10 @@ class LDAPSource:
         """How many requests were sent, binding among them."""
         self.server_number = first_server
         """Which of the servers was read."""
-        self._settings = settings
+        self.settings = settings
         self._password = password
         self._first_server = first_server
+        self._prepare = prepare
         self.after_page = after_page
         """Called after each page, while the server works on the next one."""
 
@@ -83,19 +85,25 @@ class LDAPSource:
         return False
 
     def entries(self, wanted: frozenset[str]) -> Generator[RawEntry | RejectedEntry, None, None]:
-        gaps: list[str] = []
         try:
-            with open_session(self._settings, self._password, first=self._first_server) as session:
-                self.server_number = self._settings.servers.index(session.server)
-                try:
-                    reading = _Reading(self, session, tuple(sorted(wanted)))
-                    yield from reading.read_all(gaps)
-                finally:
-                    self.requests = session.requests
+            with open_session(self.settings, self._password, first=self._first_server) as session:
+                self.server_number = self.settings.servers.index(session.server)
+                self.requests = session.requests
+                more = self._prepare(session) if self._prepare is not None else frozenset()
+                yield from self.entries_of(session, wanted | more)
         except LDAPError as err:
             self.outcome = Failed(str(err), err.may_pass)
-        else:
-            self.outcome = Partial("; ".join(gaps)) if gaps else Complete()
+
+    def entries_of(
+        self, session: LDAPSession, wanted: frozenset[str]
+    ) -> Generator[RawEntry | RejectedEntry, None, None]:
+        """Read over a session that is open. Raises: LDAPError, and then nothing of it may be used."""
+        gaps: list[str] = []
+        try:
+            yield from _Reading(self, session, tuple(sorted(wanted))).read_all(gaps)
+        finally:
+            self.requests = session.requests
+        self.outcome = Partial("; ".join(gaps)) if gaps else Complete()
 
 
 class _Reading:
@@ -104,7 +112,7 @@ class _Reading:
     def __init__(self, source: LDAPSource, session: LDAPSession, wanted: tuple[str, ...]) -> None:
         self._source = source
         self._session = session
-        self._settings = session.settings
+        self._settings = source.settings
         self._wanted = wanted
         self._names = AttributeNames()
         self._ranged: list[bytes] = []

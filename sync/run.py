@@ -1,23 +1,26 @@
 """One run of a directory that is read: open the source, plan, and hand the plan over. Writes no row itself."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from provisioning.guard import crossed_limits, guard_limits
 from provisioning.plans import DirectoryPlan
 from provisioning.ports import UnitOfWork
-from provisioning.runs import Claim, Progress, Reading, RunKeeper
+from provisioning.runs import FULL, Claim, Progress, Reading, RunKeeper
 from provisioning.state import RunRecord, StoredDirectory
 from sync.dialects import make_dialect
 from sync.dialects.dialect import DialectSettings
-from sync.errors import LDAPSettingsError, SyncError, UnreadableSourceError
+from sync.entries import RawEntry, RejectedEntry
+from sync.errors import DoubtError, LDAPSettingsError, SyncError, UnreadableSourceError
 from sync.export_file import open_export
-from sync.ldap_reader import Password
+from sync.incremental import Increments
+from sync.ldap_reader import Password, open_session
 from sync.ldap_settings import LDAPSettings, ldap_settings
 from sync.ldap_source import LDAPSource
 from sync.ldif_source import LDIFSource
+from sync.outcome import Outcome
 from sync.planner import plan_snapshot
 from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings, Source
 
@@ -54,12 +57,16 @@ def plan_directory(
     now: datetime,
     passwords: Passwords = no_passwords,
     after_page: Callable[[], None] | None = None,
+    clock: Callable[[], datetime] | None = None,
+    full: bool = False,
 ) -> PlannedRun:
     """Read the source and plan, storing nothing. `exports` is the one folder that holds exports.
 
     `after_page` is called now and then while a server is read, which may take longer than a lease.
 
-    A server that fails in the middle is read anew from the first page, once, beginning with the next server.
+    A server is asked for its changes where a mark of an earlier reading is good for it, and read in full where that
+    is in any doubt, or `full`. One that fails in the middle is read anew from the first page, once, beginning with
+    the next server.
 
     Raises: SyncError when the source cannot be read.
     """
@@ -80,14 +87,62 @@ def plan_directory(
             return plan(LDIFSource(export, checksum_required=required))
     asked = ldap_settings(settings, user_filter=dialect.user_filter, group_filter=dialect.group_filter)
     password = read_passwords(asked, passwords)
-    source = LDAPSource(asked, password, after_page=after_page)
+    increments = Increments(
+        directory, asked, dialect, bounds, clock=clock or (lambda: now), unit_of_work=unit_of_work
+    )
+    reason, first = "it was asked for" if full else increments.reason_for_full(), 0
+    if not reason:
+        with open_session(asked, password) as session:
+            first = asked.servers.index(session.server)
+            try:
+                found, reading, counts = increments.read(session)
+            except DoubtError as doubt:
+                reason = str(doubt)
+            else:
+                crossed = crossed_limits(found.counts, guard_limits(settings))
+                return PlannedRun(found, reading, crossed, counts)
+    if after_page is not None:
+        after_page()
+
+    def plan_full(source: LDAPSource) -> PlannedRun:
+        planned = plan(_Watched(source, increments))
+        cursor = increments.cursor_after(planned.counts)
+        reading = replace(planned.reading, method=FULL, method_reason=reason, cursor=cursor)
+        return replace(planned, reading=reading)
+
+    prepare = increments.prepare
+    source = LDAPSource(asked, password, first_server=first, after_page=after_page, prepare=prepare)
     try:
-        return plan(source)
+        return plan_full(source)
     except UnreadableSourceError as error:
         if not (error.may_pass and source.requests):
             raise
         number = source.server_number + 1
-        return plan(LDAPSource(asked, password, first_server=number, after_page=after_page))
+        return plan_full(
+            LDAPSource(asked, password, first_server=number, after_page=after_page, prepare=prepare)
+        )
+
+
+class _Watched:
+    """A server that is read in full while the mark for the next reading is taken."""
+
+    place = LDAPSource.place
+    shows_bases = LDAPSource.shows_bases
+
+    def __init__(self, source: LDAPSource, increments: Increments) -> None:
+        self._source = source
+        self._increments = increments
+        self.references = source.references
+
+    @property
+    def outcome(self) -> Outcome:
+        return self._source.outcome
+
+    def entries(self, wanted: frozenset[str]) -> Iterator[RawEntry | RejectedEntry]:
+        return self._increments.watch(self._source.entries(wanted))
+
+    def is_vouched(self) -> bool:
+        return self._source.is_vouched()
 
 
 def run_directory(
@@ -97,6 +152,7 @@ def run_directory(
     exports: Path,
     passwords: Passwords = no_passwords,
     progress: Progress | None = None,
+    full: bool = False,
 ) -> RunRecord:
     """Bring the stored facts in line with the source. A second run on the same source plans nothing.
 
@@ -111,6 +167,8 @@ def run_directory(
             now=keeper.clock(),
             passwords=passwords,
             after_page=keeper.heartbeat(claim),
+            clock=keeper.clock,
+            full=full,
         )
     except SyncError as error:
         return keeper.fail(claim, str(error))

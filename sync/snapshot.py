@@ -188,6 +188,20 @@ class Snapshot:
         for raw in self._raw_groups:
             yield self._resolve(raw)
 
+    def assume(self, dn: bytes | str, external_id: ExternalId, *, is_group: bool = False) -> None:
+        """Let a name answer to somebody whom this reading did not show, unless another has the name now."""
+        name = hash(dn_key(dn))
+        if self._index.holds(name):
+            return
+        if is_group:
+            self._index.add_group(name, external_id)
+        else:
+            self._index.add_user(name, external_id)
+
+    def knows(self, dn: bytes | str) -> bool:
+        """Whether somebody answers to the name."""
+        return self._index.holds(hash(dn_key(dn)))
+
     def user_facts(self, user: UserEntry) -> UserFacts:
         """The facts of a user that this snapshot gave."""
         return self._dialect.user_facts(user)

@@ -115,6 +115,26 @@ class Dialect(Protocol):
     def name(self) -> str: ...
 
     @property
+    def mapping(self) -> str:
+        """What an entry's facts depend on besides its attributes, as a digest."""
+        ...
+
+    @property
+    def id_attributes(self) -> tuple[str, str]:
+        """What identifies a user, and what a group."""
+        ...
+
+    @property
+    def member_attributes(self) -> tuple[str, ...]:
+        """Where a group lists its members by DN."""
+        ...
+
+    @property
+    def member_uid_attribute(self) -> str | None:
+        """Where a group lists its members by uid."""
+        ...
+
+    @property
     def wanted(self) -> frozenset[str]:
         """The attributes that this dialect looks at, in lower case."""
         ...
@@ -138,6 +158,10 @@ class Dialect(Protocol):
 
     def identify(self, attributes: Attributes) -> Identity | None:
         """Say whose attributes these are, perhaps not all of an entry; None when surely of no user and no group."""
+        ...
+
+    def read_id(self, values: list[bytes] | None, *, is_group: bool) -> ExternalId | None:
+        """The id that the values of one of `id_attributes` hold."""
         ...
 
     def user_facts(self, user: UserEntry) -> UserFacts:

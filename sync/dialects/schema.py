@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from directory.facts import Activity, GroupFacts, UserFacts, name_key
+from directory.ids import ExternalId
 from sync.dialects.activity import Rule, decide, one_of
 from sync.dialects.dialect import (
     ContainerEntry,
@@ -105,6 +106,22 @@ class SchemaDialect:
         return self._schema.name
 
     @property
+    def mapping(self) -> str:
+        return self._digest.hexdigest()
+
+    @property
+    def id_attributes(self) -> tuple[str, str]:
+        return self._id_attribute, self._group_id_attribute
+
+    @property
+    def member_attributes(self) -> tuple[str, ...]:
+        return self._member_attributes
+
+    @property
+    def member_uid_attribute(self) -> str | None:
+        return self._schema.member_uid_attribute
+
+    @property
     def wanted(self) -> frozenset[str]:
         schema = self._schema
         others = (
@@ -159,6 +176,9 @@ class SchemaDialect:
             found = external_id(attributes.get(self._group_id_attribute), self._read_group_id)
             return Identity(found, True, [], None)
         return None
+
+    def read_id(self, values: list[bytes] | None, *, is_group: bool) -> ExternalId | None:
+        return external_id(values, self._read_group_id if is_group else self._read_id)
 
     def user_facts(self, user: UserEntry) -> UserFacts:
         """The facts that the user's entry holds. A value that is not UTF-8 text is left out."""
