@@ -13,6 +13,7 @@ from service.errors import InputError
 from service.settings import Settings
 from sync.dialects import make_dialect
 from sync.errors import LDAPSettingsError
+from sync.incremental import IncrementSettings
 from sync.ldap_reader import check_filter
 from sync.ldap_settings import TLSMode, ldap_settings
 from sync.run import dialect_settings
@@ -24,11 +25,15 @@ OTHER_SETTINGS: Mapping[str, type[str] | type[int] | type[bool]] = {
     "disabled_attribute": str,
     "disabled_values": str,
     "entries": int,
+    "full_interval": int,
     "group_id_attribute": str,
     "ignored_references": str,
+    "incremental": str,
+    "incremental_percent": int,
     "include_built_in": bool,
     "member_attributes": str,
     "message_bytes": int,
+    "overlap_seconds": int,
     "receive_seconds": int,
     "scope": str,
 }
@@ -178,6 +183,7 @@ def ldap_directory_settings(directory: LDAPDirectory, *, now: datetime) -> dict[
         if value is not None and (value != "" or name.startswith(_MAP_PREFIX))
     }
     dialect = make_dialect(directory.dialect, dialect_settings(stored), now=now)
+    IncrementSettings.of_settings(stored)
     ldap_settings(stored, user_filter=dialect.user_filter, group_filter=dialect.group_filter)
     for name in ("user_filter", "group_filter"):
         if name in stored:

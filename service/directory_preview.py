@@ -27,7 +27,7 @@ def preview_directory(administration: Administration, directory: StoredDirectory
     Raises: SyncError when the source cannot be read; RefusedError.
     """
     wiring = administration.wiring
-    planned = plan_now(wiring, administration.organisation_id, directory)
+    planned = plan_now(wiring, administration.organisation_id, directory, full=True)
     changes = tuple(chain.from_iterable(planned.plan.batches(RUN_BATCH_SIZE)))
     command = administration.command(changes, directory_id=directory.directory_id)
     outcome = preview_changes(

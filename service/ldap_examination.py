@@ -18,6 +18,7 @@ from service.ldap_certificate import ServerCertificate, view_certificate
 from sync.dialects import make_dialect
 from sync.dialects.dialect import Dialect
 from sync.errors import BERError, LDAPAnswerError, LDAPError, LDAPTLSError, SyncError
+from sync.incremental import IncrementSettings, choose_method
 from sync.ldap_reader import PAGING, LDAPSession, Password, RootDSE
 from sync.ldap_settings import LDAPServer, LDAPSettings, StoredSettings, TLSMode, ldap_settings
 from sync.ldap_source import LDAPSource
@@ -93,6 +94,8 @@ def examine_directory(given: StoredSettings, *, passwords: Passwords, now: datet
             _look_at_root(root, found)
             settings = _settings(given, found.dialect, now)
             are_there = [_look_at_base(session, base, root, found) for base in _bases(settings)]
+            if all(are_there):
+                _choose_method(session, given, settings, found, now)
         except (LDAPError, BERError) as err:
             found.note(Level.FAIL, "server", str(err))
             return found
@@ -265,6 +268,20 @@ def _look_at_base(session: LDAPSession, base: str, root: RootDSE, found: Examina
     return False
 
 
+def _choose_method(
+    session: LDAPSession, given: StoredSettings, settings: LDAPSettings, found: Examination, now: datetime
+) -> None:
+    """What readings between two full ones would ask for, and why."""
+    spoken, chosen = _dialect(given, found.dialect, now), IncrementSettings.of_settings(given)
+    method, _, why = choose_method(session, settings, spoken, chosen, clock=lambda: now)
+    found.method, found.method_reason = method.name if method is not None else "full", why
+    found.note(
+        Level.OK,
+        "method",
+        f"changes are read by {found.method}: {why}" if method else f"every reading is full: {why}",
+    )
+
+
 def _is_there(session: LDAPSession, dn: str) -> bool:
     try:
         return session.read_base(dn, ("objectClass",)) is not None
@@ -305,8 +322,6 @@ def _read(
             )
     found.users, found.groups = snapshot.counts.users, snapshot.counts.groups
     _judge_reading(snapshot, settings, found, mails=mails, memberships=memberships)
-    found.method, found.method_reason = "full", "every run reads everything; unchanged people cost no write"
-    found.note(Level.OK, "method", f"{found.method}: {found.method_reason}")
 
 
 def _judge_reading(

@@ -94,8 +94,8 @@ def test_a_good_server_is_examined_from_its_name_to_ten_people_and_nothing_is_st
     (shown,) = found["certificates"].values()
     assert shown["names"] == ["localhost", "127.0.0.1"]
     assert shown["issuer"] == "CN=Test authority authority"
-    assert found["method"]
-    assert found["method_reason"]
+    assert found["method"] == "syncrepl"
+    assert "content synchronisation" in finding(found, "method", "ok")["text"]
     assert not (blank_shell.folder / "var").exists()
 
 
@@ -234,6 +234,17 @@ def test_an_anonymous_reader_on_this_machine_may_go_in_clear(blank_shell: Shell,
 
     assert finding(found, "account", "warn")["text"].startswith("no account is set")
     assert finding(found, "tls", "ok")["text"] == "none, on this machine alone"
+
+
+def test_a_method_that_is_switched_off_leaves_full_readings(
+    blank_shell: Shell, server: Sequence[str]
+) -> None:
+    found = examine(blank_shell, *server, *BASES, *FEW, "--set", "incremental=off")
+
+    assert found["method"] == "full"
+    assert finding(found, "method", "ok")["text"].startswith(
+        "every reading is full: the setting 'incremental'"
+    )
 
 
 def test_servers_that_are_not_there_are_told_one_by_one(blank_shell: Shell, slapd: Slapd) -> None:
