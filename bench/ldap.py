@@ -40,7 +40,7 @@ class _Taken:
 
 def measure() -> Iterator[Figure]:
     """Entries a second, processor time and memory of the reader; time and rows of runs."""
-    with tempfile.TemporaryDirectory(prefix="usher-bench-") as folder, _server(Path(folder)) as slapd:
+    with tempfile.TemporaryDirectory(prefix="usher-bench-") as folder, serve_seed(Path(folder)) as slapd:
         theirs, ours, growth = [], [], 0.0
         for _ in range(ROUNDS):
             theirs.append(_ldapsearch(slapd))
@@ -69,11 +69,12 @@ def measure() -> Iterator[Figure]:
 
 
 @contextlib.contextmanager
-def _server(folder: Path) -> Iterator[Slapd]:
+def serve_seed(folder: Path, users: int = USERS) -> Iterator[Slapd]:
+    """A server of its own with so many people and 500 groups."""
     certificates = make_certificates(folder, now=today())
     with slapd_factory(folder, certificates, os.environ) as make:
         export = folder / "seed.ldif"
-        write_seed(export, users=USERS, groups=500, odd=False)
+        write_seed(export, users=users, groups=500, odd=False)
         yield make(export)
 
 
