@@ -229,6 +229,26 @@ def test_missing_rights_on_attributes_show_as_doubts(blank_shell: Shell, server:
     assert texts == ["no mail address can be read of anybody", "no group can be read"]
 
 
+def test_people_who_would_be_rejected_are_named_and_the_rest_of_them_counted(
+    blank_shell: Shell, server: Sequence[str]
+) -> None:
+    found = examine(
+        blank_shell,
+        *server,
+        *BASES,
+        "--id-attribute",
+        "title",
+        "--set",
+        "group_id_attribute=entryUUID",
+        code=1,
+    )
+
+    texts = [one["text"] for one in found["findings"] if one["about"] == "rights"]
+    assert "would be rejected: the id Engineer is that of the entry number" in texts[0]
+    assert len([text for text in texts if "would be rejected:" in text]) == 10
+    assert any("more entries would be rejected" in text for text in texts)
+
+
 def test_an_anonymous_reader_on_this_machine_may_go_in_clear(blank_shell: Shell, slapd: Slapd) -> None:
     found = examine(blank_shell, "--server", slapd.url, "--tls", "plain", *BASES, *FEW)
 
@@ -272,8 +292,9 @@ def test_a_second_server_stands_in_for_the_first(blank_shell: Shell, slapd: Slap
 
 
 def test_a_server_is_added_previewed_and_read_and_nobody_comes_before(
-    shell: Shell, server: Sequence[str]
+    either_shell: Shell, server: Sequence[str]
 ) -> None:
+    shell = either_shell
     shell.set_up()
     shell.mark()
     added = shell.answer(
