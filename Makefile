@@ -45,6 +45,10 @@ test-services:
 run: setup ## Run Usher with sample data
 	@$(BIN)/usher demo
 
+.PHONY: run-ldap
+run-ldap: setup ## Run Usher with sample data on a private OpenLDAP server
+	@USHER_DATA=$${USHER_DATA:-var/ldap} $(BIN)/usher demo --ldap
+
 .PHONY: bench
 bench: setup ## Run a benchmark, such as `make bench NAME=core`
 	@$(BIN)/python -m bench $(NAME)

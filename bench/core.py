@@ -11,8 +11,9 @@ from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, update
 
 import mappings
 from audit.events import FieldChange, Target
+from bench.databases import DATABASES, fresh_database
 from bench.figures import Figure, at_least, at_most, cpu_seconds, in_own_process, interleave, seconds
-from bench.place import DATABASES, OPERATOR, Place, fresh_database, open_place
+from bench.place import OPERATOR, Place, open_place
 from directory.changes import AddMembers, GroupMatch, PutRule, RemoveMembers, RemoveRule
 from directory.graph import GroupGraph
 from directory.ids import DirectoryId, ExternalId, GroupId, MemberId, RoleId, RuleId, ScopeId, UserId

@@ -25,12 +25,12 @@ def main(url: str, exports: str, file: str) -> None:
         imported = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         assert first.state == "completed", first
-        before = _rows(place)
+        before = rows_of(place)
         start = time.perf_counter()
         again = place.run()
         repeated = time.perf_counter() - start
         assert again.plan_hash == "", again
-        after = _rows(place)
+        after = rows_of(place)
     written = sum(len(after[table] ^ before[table]) for table in after)
     updated = sum(len(before[table] - after[table]) for table in after)
     # An updated row counts once: it stands in the difference as it was and as it is.
@@ -47,7 +47,7 @@ def main(url: str, exports: str, file: str) -> None:
     )
 
 
-def _rows(place: Place) -> dict[str, set[int]]:
+def rows_of(place: Place) -> dict[str, set[int]]:
     """Every row of every table, as a hash."""
 
     def read(connection: Connection) -> dict[str, set[int]]:

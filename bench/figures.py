@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 
@@ -69,6 +70,18 @@ def interleave(
         for times, action in zip(taken, actions, strict=True):
             times.append(clock(action))
     return [statistics.median(times) for times in taken]
+
+
+def memory_mb(kind: str = "VmHWM") -> float:
+    """The peak (`VmHWM`) or present (`VmRSS`) memory of this process.
+
+    Not `ru_maxrss`: in a process that was just started it still counts what its parent held.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == kind:
+            return int(value.split()[0]) / 1024
+    raise LookupError(kind)
 
 
 def in_own_process(module: str, *arguments: str) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""An organisation to measure: on either database, with rules, and with an export to read."""
+"""An organisation to measure, with rules, and with a directory to read.
+
+Imports what the service imports and nothing of the tests, so that memory can be measured in a process that runs it.
+"""
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,34 +24,16 @@ from service.wiring import Wiring, wire
 from storage.migrate import upgrade
 from storage.secrets import KeyRing
 from sync.run import run_directory
-from tests.postgresql import DatabaseFactory, default_binary_folders, enter_session_server, pick_server_user
 
 OPERATOR = AdminActor("operator:bench", is_operator=True)
-DATABASES = ("sqlite", "postgresql")
-
-
-@contextlib.contextmanager
-def fresh_database(kind: str, folder: Path) -> Iterator[str]:
-    """The address of an empty database: a file in `folder`, or one on a private PostgreSQL server."""
-    if kind == "sqlite":
-        yield f"sqlite:///{folder / 'bench.db'}"
-        return
-    with contextlib.ExitStack() as stack:
-        dsn = enter_session_server(
-            stack,
-            environment=os.environ,
-            binary_folders=default_binary_folders(),
-            user=pick_server_user(os.geteuid()),
-        )
-        factory = DatabaseFactory(dsn)
-        stack.callback(factory.drop_all)
-        yield factory()
 
 
 class Place:
     """One organisation of Minut without a seat limit, and one LDIF directory."""
 
     def __init__(self, wiring: Wiring, exports: Path) -> None:
+        self.password = ""
+        """Of the directory, if it is one that asks for one."""
         self.wiring = wiring
         self.exports = exports
         state = wiring.store.organisation("Bench")
@@ -79,12 +63,16 @@ class Place:
         return Command(OPERATOR, changes, "admin_action", directory_id=directory_id)
 
     def set_up(self, file: str, *, rules: int) -> None:
-        """A location, the directory, and rules on departments as the seed has them."""
+        """A location, an LDIF directory, and rules on departments as the seed has them."""
+        self.set_up_directory("ldif", {"file": file, "dialect": "openldap"}, rules=rules)
+
+    def set_up_directory(self, kind: str, settings: Mapping[str, str | int | bool], *, rules: int) -> None:
+        """The same with any kind of directory."""
         mint = self.wiring.mint
         self.directory_id = DirectoryId(mint.id())
         self.location = ScopeId(mint.id())
         self.do(
-            PutDirectory(self.directory_id, "ldif", "bench", {"file": file, "dialect": "openldap"}),
+            PutDirectory(self.directory_id, kind, "bench", settings),
             PutScope(self.location, "location", "Gothenburg", "gothenburg", (self.state.root_scope_id,)),
         )
         for number in range(rules):
@@ -102,7 +90,7 @@ class Place:
             (directory,) = [row for row in reader.directories() if row.directory_id == self.directory_id]
         keeper = RunKeeper(self.unit_of_work, wiring.clock, wiring.mint, wiring.models)
         ticket = Claim(RunId(wiring.mint.id()), directory, claim.fence, now)
-        return run_directory(ticket, keeper=keeper, exports=self.exports)
+        return run_directory(ticket, keeper=keeper, exports=self.exports, passwords=lambda _: self.password)
 
     def group_by_size(self, size: int) -> GroupId:
         """The group whose direct members are nearest to `size` in number."""

@@ -34,6 +34,7 @@ from provisioning.resources import ResourceReader, StoredToken
 from provisioning.state import (
     Claim,
     CloseInterval,
+    Cursor,
     EventRow,
     HeldInterval,
     MemberRecord,
@@ -218,6 +219,12 @@ class Reader(Protocol):
     def rule_versions(self, rule_id: RuleId) -> list[Rule]:
         """All versions, oldest first; empty for an unknown rule."""
 
+    def names_of_members(self, group_id: GroupId) -> dict[ExternalId, str]:
+        """The DN of every direct member whom the directory still showed when it was read last."""
+
+    def names_of_groups(self, directory_id: DirectoryId) -> dict[ExternalId, str]:
+        """The DN of every live group."""
+
     def fingerprints(self, directory_id: DirectoryId) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """External id (UTF-8) -> fingerprint of the live users that have one, and of all live groups.
 
@@ -237,7 +244,7 @@ class Reader(Protocol):
         """Newest first."""
 
     def last_applied_run(self, directory_id: DirectoryId) -> RunRecord | None:
-        """The newest run that began to apply a plan, that is, one with a `started_event`."""
+        """The run of the highest fence that began to apply a plan, that is, one with a `started_event`."""
 
     def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]: ...
 
@@ -407,7 +414,16 @@ class Writer(Reader, Protocol):
     def interrupt_runs(self, directory_id: DirectoryId, at: datetime) -> int:
         """Runs of the directory that never ended are noted as interrupted; how many."""
 
+    def delete_runs(self, directory_id: DirectoryId, before: datetime, kept: int) -> int:
+        """Delete runs that began before the moment, and all but the latest `kept`; how many.
+
+        The latest one that applied something stays, and whichever has not ended.
+        """
+
     def insert_run(self, run: RunRecord) -> None: ...
+
+    def save_cursor(self, directory_id: DirectoryId, fence: int, cursor: Cursor) -> None:
+        """Keep how far the source has been read; nothing happens when another run has taken the directory over."""
 
     def finish_run(self, run: RunRecord, *, next_run_at: datetime | None, succeeded: bool) -> None:
         """Writes the run's end, releases the lease and says when the directory is due again."""

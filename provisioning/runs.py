@@ -19,13 +19,15 @@ from provisioning.models import ModelCache
 from provisioning.plans import DirectoryPlan, entry_of
 from provisioning.ports import Clock, Mint, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit
-from provisioning.state import RunRecord, StoredDirectory
+from provisioning.state import Cursor, RunRecord, StoredDirectory
 
 RUN_BATCH_SIZE = 500
 """People of a run's plan in one transaction."""
 LEASE = timedelta(seconds=120)
 """How long a run may be silent before another may take its directory over; renewed by every batch."""
 MAX_BACKOFF = timedelta(hours=6)
+FULL = "full"
+"""The method of a reading that shows everything."""
 _KEPT_LINES = 1000
 _NAMED_FAILURES = 10
 
@@ -44,12 +46,23 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the source showed, apart from the plan. `is_complete` False: nothing was inferred from absence."""
+    """What the source showed, apart from the plan. `is_complete` False: nothing was inferred from absence.
+
+    `method` is empty for a source that knows one way of being read; else `method_reason` says why it was chosen.
+    `cursor` is where the next reading may go on once all of this one is stored.
+    """
 
     source_hash: str
     counters: Mapping[str, int]
     is_complete: bool = True
     reason: str = ""
+    method: str = ""
+    method_reason: str = ""
+    cursor: Cursor | None = None
+
+    @property
+    def is_incremental(self) -> bool:
+        return self.method not in {"", FULL}
 
 
 Progress = Callable[[int, int], None]
@@ -82,15 +95,33 @@ class RunKeeper:
         if claim.approval and claim.approval != plan.hash:
             reason = "the approval is for another plan: source, rules or stored state have moved since"
             return self._close(
-                claim, replace(record, state="blocked", reason=reason, plan=_kept(plan, crossed))
+                claim, replace(record, state="blocked", reason=reason, plan=_kept(plan, crossed)), reading
             )
         if crossed and not approval:
             return self._close(
-                claim, replace(record, state="blocked", reason="; ".join(crossed), plan=_kept(plan, crossed))
+                claim,
+                replace(record, state="blocked", reason="; ".join(crossed), plan=_kept(plan, crossed)),
+                reading,
             )
         if plan.is_empty and not self._is_unfinished(claim):
-            return self._close(claim, replace(record, state=_end_state(reading)))
+            return self._close(claim, replace(record, state=_end_state(reading)), reading)
         return self._apply(claim, plan, replace(record, approved_by=approval), reading, progress)
+
+    def heartbeat(self, claim: Claim) -> Callable[[], None]:
+        """What a long reading calls now and then, so that its lease does not run out while nothing is written.
+
+        The call raises StaleFenceError when another run has taken over.
+        """
+        renewed_at = self.clock()
+
+        def beat() -> None:
+            nonlocal renewed_at
+            if self.clock() - renewed_at >= LEASE / 4:
+                with self.unit_of_work.write() as writer:
+                    self._check_fence(writer, claim)
+                renewed_at = self.clock()
+
+        return beat
 
     def fail(self, claim: Claim, reason: str) -> RunRecord:
         """The source could not be read: nothing changes, and the directory is tried again later and later."""
@@ -110,6 +141,8 @@ class RunKeeper:
             reason=reading.reason,
             plan_hash="" if plan.is_empty else plan.hash,
             source_hash=reading.source_hash,
+            method=reading.method,
+            method_reason=reading.method_reason,
         )
 
     def _standing_approval(self, claim: Claim, plan: DirectoryPlan, reading: Reading) -> str:
@@ -167,7 +200,7 @@ class RunKeeper:
             counters=dict(+tally.counters),
             reason="; ".join([*([record.reason] if record.reason else []), *tally.failures]),
         )
-        return self._close(claim, record, waiting_out=plan.waiting_out)
+        return self._close(claim, record, reading, waiting_out=plan.waiting_out)
 
     def _apply_batch(
         self, claim: Claim, command: Command, changes: tuple[DirectoryChange, ...], tally: "_Tally"
@@ -237,27 +270,50 @@ class RunKeeper:
         return record
 
     def _close(
-        self, claim: Claim, record: RunRecord, *, waiting_out: tuple[tuple[ExternalId, int], ...] = ()
+        self,
+        claim: Claim,
+        record: RunRecord,
+        reading: Reading | None = None,
+        *,
+        waiting_out: tuple[tuple[ExternalId, int], ...] = (),
     ) -> RunRecord:
+        """Write the run's end and give the directory back, in one transaction with how far it has been read.
+
+        An incremental reading that found nothing is written down in the directory's own row only: it happens every
+        few minutes. The first one behind a failure is recorded, so that the failure is not the last thing told.
+        """
         now = self.clock()
         record = replace(record, finished_at=now)
+        is_idle = (
+            reading is not None
+            and reading.is_incremental
+            and record.state == "completed"
+            and record.started_event is None
+            and not claim.directory.failures
+        )
+        cursor = _next_cursor(claim, record, reading)
         with self.unit_of_work.write() as writer:
             self._check_fence(writer, claim)
-            if record.started_event is None:
-                writer.insert_run(record)
             if waiting_out:
                 writer.set_absent_runs(record.directory_id, dict(waiting_out))
-            parent = self._record_refusal(writer, claim, record)
-            ledger = self._ledger(claim, writer, RunActor(claim.run_id, claim.directory.directory_id))
-            self._record_end(ledger, record, parent or record.started_event)
-            succeeded = record.state in {"completed", "partial"}
+            if cursor is not None and cursor != claim.directory.cursor:
+                writer.save_cursor(record.directory_id, claim.fence, cursor)
+            if not is_idle:
+                self._write_end(writer, claim, record)
             writer.finish_run(
                 record,
                 next_run_at=next_run_at(claim.directory, now, failed=record.state == "failed"),
-                succeeded=succeeded,
+                succeeded=record.state in {"completed", "partial"},
             )
-            writer.append_events(ledger.rows)
         return record
+
+    def _write_end(self, writer: Writer, claim: Claim, record: RunRecord) -> None:
+        if record.started_event is None:
+            writer.insert_run(record)
+        parent = self._record_refusal(writer, claim, record)
+        ledger = self._ledger(claim, writer, RunActor(claim.run_id, claim.directory.directory_id))
+        self._record_end(ledger, record, parent or record.started_event)
+        writer.append_events(ledger.rows)
 
     def _record_refusal(self, writer: Writer, claim: Claim, record: RunRecord) -> EventId | None:
         """An approval that does not fit is refused to the one who gave it."""
@@ -307,6 +363,24 @@ class RunKeeper:
             raise StaleFenceError(
                 f"directory '{claim.directory.name}' was taken over by another run; this one stops"
             )
+
+
+def _next_cursor(claim: Claim, record: RunRecord, reading: Reading | None) -> Cursor | None:
+    """Where the next run may go on; None when that stays as it is.
+
+    It moves only with the data: whatever was not applied must come again. A full reading that did not come to its
+    end is followed by another one, so that an approval meets the plan that it names.
+    """
+    if reading is None or not reading.method:
+        return None
+    if record.state == "completed" and not record.counters.get("changes_failed"):
+        return reading.cursor
+    if reading.is_incremental:
+        return None
+    reason = f"the last full reading ended as {record.state}"
+    if record.state == "completed":
+        reason = "not everything of the last full reading could be stored"
+    return replace(claim.directory.cursor or Cursor(), full_due=reason)
 
 
 def next_run_at(directory: StoredDirectory, now: datetime, *, failed: bool) -> datetime | None:

@@ -84,6 +84,22 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a pulled directory has been read. Binding and mark are the reader's own words, and hold no secret.
+
+    `binding` says what the mark is good for: with another server, base, filter or mapping it says nothing. `full_at`
+    is when the last full reading began that came to its end; `full_due` says why the next one must be full, and is
+    empty where it need not be.
+    """
+
+    method: str = ""
+    binding: Mapping[str, str] = field(default_factory=dict)
+    mark: Mapping[str, str] = field(default_factory=dict)
+    full_at: datetime | None = None
+    full_due: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDirectory:
     """A directory's row. `settings` are the kind's own and hold no secret; `interval_seconds` None: by hand only."""
 
@@ -99,6 +115,7 @@ class StoredDirectory:
     fence: int = 0
     failures: int = 0
     last_success_at: datetime | None = None
+    cursor: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +320,10 @@ class PendingMember:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One synchronisation. `state`: running, completed, blocked, failed, partial or interrupted."""
+    """One synchronisation. `state`: running, completed, blocked, failed, partial or interrupted.
+
+    `method` says how the source was read (`full`, or the name of an incremental method), `method_reason` why.
+    """
 
     run_id: RunId
     directory_id: DirectoryId
@@ -318,6 +338,8 @@ class RunRecord:
     source_hash: str = ""
     plan: Mapping[str, object] | None = None
     approved_by: str = ""
+    method: str = ""
+    method_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

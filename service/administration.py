@@ -11,7 +11,7 @@ from audit.actors import Actor
 from audit.events import FieldChange, Target
 from directory.changes import Change
 from directory.ids import DirectoryId, EventId, OrganisationId
-from provisioning.apply import apply_changes
+from provisioning.apply import Exchange, apply_changes
 from provisioning.commands import Applied, Command, Refused
 from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from provisioning.ledger import Ledger
@@ -54,8 +54,9 @@ class Administration:
         *,
         root: EventId | None = None,
         directory_id: DirectoryId | None = None,
+        exchange: Exchange | None = None,
     ) -> Applied:
-        """Apply all changes or none. Raises RefusedError."""
+        """Apply all changes or none; an `exchange` gives them in place of the first argument. Raises RefusedError."""
         wiring = self.wiring
         outcome = apply_changes(
             self.command(changes, root=root, directory_id=directory_id),
@@ -63,6 +64,7 @@ class Administration:
             clock=wiring.clock,
             mint=wiring.mint,
             models=wiring.models,
+            exchange=exchange,
         )
         return _accepted(outcome)
 

@@ -27,6 +27,8 @@ from service.scope_files import parse_scopes, plan_scopes
 from service.tokens import issue_token
 from service.wiring import Wiring
 
+Tell = Callable[[str], None]
+
 INTERVAL_SECONDS = 15
 _DEMO_TOKEN = "demo"  # noqa: S105 - its name
 
@@ -102,7 +104,10 @@ class PushDemo:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDemo:
-    """A sample organisation that stands. `is_new`: this start made it. `export` is the file to edit."""
+    """A sample organisation that stands. `is_new`: this start made it.
+
+    `export` is the file to edit, or the address of the server.
+    """
 
     demo: DemoOrganisation
     is_new: bool
@@ -111,18 +116,24 @@ class PreparedDemo:
     seated: int
     seat_limit: int | None
     waiting: int
-    export: Path
+    export: Path | str
     push: PushDemo | None
 
 
 def prepare_demo(wiring: Wiring, actor: AdminActor, *, tell: Callable[[str], None]) -> list[PreparedDemo]:
     """Make what is missing of the sample organisations. `tell` gets a line for each thing that was made."""
-    return [_prepare(demo, wiring, actor, tell) for demo in DEMO]
+    return [prepare_one(demo, wiring, actor, tell, add_directory=_add_export) for demo in DEMO]
 
 
-def _prepare(
-    demo: DemoOrganisation, wiring: Wiring, actor: AdminActor, tell: Callable[[str], None]
+def prepare_one(
+    demo: DemoOrganisation,
+    wiring: Wiring,
+    actor: AdminActor,
+    tell: Tell,
+    *,
+    add_directory: Callable[[DemoOrganisation, Administration, Tell], tuple[StoredDirectory, Path | str]],
 ) -> PreparedDemo:
+    """Make what is missing of one. `add_directory` gives its directory, with the place where it can be edited."""
     state = wiring.store.organisation(demo.name)
     is_new = state is None or state.owner_id is None
     if is_new:
@@ -131,8 +142,7 @@ def _prepare(
     assert state is not None  # noqa: S101 - created above when it was not there
     administration = Administration(wiring, state.organisation_id, actor)
     _import_scopes(demo, administration, tell)
-    export = _copy_export(demo, wiring.settings.exports, tell)
-    directory = _add_directory(demo, administration)
+    directory, export = add_directory(demo, administration, tell)
     if directory.last_success_at is None:
         run = run_claimed(wiring, claim_directory(wiring, directory))
         counters = run.record.counters
@@ -143,7 +153,8 @@ def _prepare(
         return _summarise(demo, reader, directory.directory_id, export, push, is_new=is_new)
 
 
-def _text(demo: DemoOrganisation, name: str) -> str:
+def sample_text(demo: DemoOrganisation, name: str) -> str:
+    """A file of the sample data."""
     return files("service").joinpath("demo_data", demo.environment, name).read_text(encoding="utf-8")
 
 
@@ -174,17 +185,24 @@ def _import_scopes(
     with administration.read() as reader:
         scopes = administration.wiring.models.get(reader, reader.organisation()).scopes
     if len(scopes) == 1:
-        texts = parse_scopes(_text(demo, "scopes.yaml"), source="scopes.yaml")
+        texts = parse_scopes(sample_text(demo, "scopes.yaml"), source="scopes.yaml")
         puts = plan_scopes(texts, scopes, administration.wiring.mint)
         administration.apply(puts)
         tell(f"imported {len(puts)} scopes")
+
+
+def _add_export(
+    demo: DemoOrganisation, administration: Administration, tell: Tell
+) -> tuple[StoredDirectory, Path]:
+    export = _copy_export(demo, administration.wiring.settings.exports, tell)
+    return _add_directory(demo, administration), export
 
 
 def _copy_export(demo: DemoOrganisation, folder: Path, tell: Callable[[str], None]) -> Path:
     export = folder / demo.file
     if not export.exists():
         try:
-            export.write_text(_text(demo, "directory.ldif"), encoding="utf-8")
+            export.write_text(sample_text(demo, "directory.ldif"), encoding="utf-8")
         except OSError as err:
             raise FileAccessError(
                 f"'{export}' cannot be written ({err.strerror}); give this user the right to, or set USHER_EXPORTS"
@@ -249,7 +267,7 @@ def _apply_rules(demo: DemoOrganisation, administration: Administration, tell: C
         model = wiring.models.get(reader, reader.organisation())
         if model.inputs.rules:
             return
-        texts = parse_rules(_text(demo, "rules.yaml"), source="rules.yaml")
+        texts = parse_rules(sample_text(demo, "rules.yaml"), source="rules.yaml")
         wanted = resolve_rules(texts, reader, model, source="rules.yaml")
     changes = compare_rules((), wanted, wiring.mint).changes
     applied = administration.apply(changes)
@@ -260,7 +278,7 @@ def _summarise(
     demo: DemoOrganisation,
     reader: Reader,
     directory_id: DirectoryId,
-    export: Path,
+    export: Path | str,
     push: PushDemo | None,
     *,
     is_new: bool,

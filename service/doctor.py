@@ -16,6 +16,7 @@ from provisioning.tokens import is_live
 from provisioning.work import PUSHED
 from service.errors import ServiceError
 from service.jobs import NOTICE_DAYS
+from service.ldap_certificate import ServerCertificate, view_certificate
 from service.names import open_invitations
 from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
@@ -23,6 +24,8 @@ from service.settings import Settings
 from service.tokens import days_left
 from service.wiring import Wiring
 from storage.errors import StorageError
+from sync.errors import LDAPSettingsError, SyncError
+from sync.ldap_settings import LDAPServer, TLSMode, ldap_settings
 
 _LEAST_FREE_BYTES = 200 * 1024 * 1024
 _LEAST_FREE_PERCENT = 5
@@ -30,6 +33,8 @@ _AT_ONCE = 1000
 _MISSED_INTERVALS = 4
 _SLACK = timedelta(minutes=2)
 _LONG_RUN = 2 * LEASE
+_CERTIFICATE_SECONDS = 3
+_CERTIFICATE_NOTICE_DAYS = 30
 
 
 class Level(StrEnum):
@@ -129,8 +134,10 @@ def _examine_organisation(wiring: Wiring, organisation: OrganisationState) -> It
         if directory.kind == PUSHED:
             own = [token for token in tokens if token.directory_id == directory.directory_id]
             yield from _examine_push_directory(where, directory, own, wiring.clock())
-        else:
-            yield _examine_directory(where, directory, last, wiring.clock())
+            continue
+        yield _examine_directory(where, directory, last, wiring.clock())
+        if directory.kind == "ldap":
+            yield from _examine_certificates(where, directory, wiring.clock())
     pending = organisation.organisation_id in wiring.store.organisations_with_pending(_AT_ONCE)
     if pending:
         yield Finding(
@@ -236,6 +243,40 @@ def _examine_directory(
             Level.WARN, where, f"was last read {_told(age)} ago", "is the service running? ('usher serve')"
         )
     return Finding(Level.OK, where, f"was last read {_told(age)} ago")
+
+
+def _examine_certificates(where: str, directory: StoredDirectory, now: datetime) -> Iterator[Finding]:
+    """Whether a server's certificate ends soon. Why there is none to be seen, the directory's readings say."""
+    try:
+        settings = ldap_settings(directory.settings, user_filter="", group_filter="")
+    except LDAPSettingsError as error:
+        yield Finding(Level.FAIL, where, str(error), "change it with 'usher directory add-ldap --replace'")
+        return
+    if settings.tls is TLSMode.PLAIN:
+        return
+    for server in settings.servers:
+        try:
+            shown = view_certificate(server, settings.tls, timeout_seconds=_CERTIFICATE_SECONDS)
+        except (OSError, ValueError, SyncError):
+            continue
+        yield certificate_finding(where, server, shown, now)
+
+
+def certificate_finding(about: str, server: LDAPServer, shown: ServerCertificate, now: datetime) -> Finding:
+    """What to say of a certificate's names and dates."""
+    names = ", ".join(shown.names) or "no name"
+    text = (
+        f"{server} shows a certificate of '{shown.subject}' for {names}, by '{shown.issuer}', "
+        f"from {shown.starts_at:%Y-%m-%d} to {shown.ends_at:%Y-%m-%d}"
+    )
+    days = (shown.ends_at - now).days
+    if days < 0:
+        return Finding(Level.FAIL, about, f"{text}: it has ended", "renew the server's certificate")
+    if days <= _CERTIFICATE_NOTICE_DAYS:
+        return Finding(
+            Level.WARN, about, f"{text}: it ends in {days} days", "renew the server's certificate before"
+        )
+    return Finding(Level.OK, about, text)
 
 
 def _told(age: timedelta) -> str:

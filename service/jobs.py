@@ -3,14 +3,16 @@ nothing that `apply_changes` does not decide.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
 from audit.actors import SystemActor
 from directory.changes import Change, DeleteUser, EndInvitation, EndOverride, NoteTokenEnding
-from directory.ids import OrganisationId
+from directory.ids import DirectoryId, OrganisationId
 from provisioning.apply import drain_pending
+from provisioning.ports import Reader
 from service.administration import Administration
 from service.errors import RefusedError
 from service.runs import PULLED_KINDS
@@ -21,6 +23,9 @@ _AT_ONCE = 500
 _REQUESTS_AT_ONCE = 5_000
 NOTICE_DAYS = (30, 7, 1)
 """Days before its end at which a token is spoken of."""
+RUNS_KEPT = 200
+"""Runs of a directory that its history holds."""
+RUNS_KEPT_FOR = timedelta(days=90)
 
 _log = structlog.get_logger("usher.jobs")
 
@@ -85,14 +90,45 @@ def delete_after_retention(wiring: Wiring) -> int:
         with administration.read() as reader:
             directories = [known for known in reader.directories() if known.kind in PULLED_KINDS]
         for directory in directories:
-            while True:
-                with administration.read() as reader:
-                    users = reader.users_to_delete(directory.directory_id, before, _AT_ONCE)
-                if not users:
-                    break
-                changes = [DeleteUser(external_id) for external_id in users]
-                administration.apply(changes, directory_id=directory.directory_id)
-                deleted += len(users)
+            while number := _delete_some(administration, directory.directory_id, before):
+                deleted += number
+    return deleted
+
+
+@dataclass(slots=True)
+class _LongAbsent:
+    """The deletion of whoever is still absent when the organisation is locked: a run may have brought some back."""
+
+    directory_id: DirectoryId
+    before: datetime
+    number: int = 0
+
+    def changes(self, reader: Reader) -> tuple[Change, ...]:
+        users = reader.users_to_delete(self.directory_id, self.before, _AT_ONCE)
+        self.number = len(users)
+        return tuple(map(DeleteUser, users))
+
+    def conclude(self, reader: Reader) -> None:
+        """Nobody is answered."""
+
+
+def _delete_some(administration: Administration, directory_id: DirectoryId, before: datetime) -> int:
+    absent = _LongAbsent(directory_id, before)
+    administration.apply((), directory_id=directory_id, exchange=absent)
+    return absent.number
+
+
+def delete_old_runs(wiring: Wiring) -> int:
+    """Delete from the history of runs what is older than is kept, or more than is kept; how many."""
+    before = wiring.clock() - RUNS_KEPT_FOR
+    deleted = 0
+    for state in wiring.store.organisations():
+        unit_of_work = wiring.unit_of_work(state.organisation_id)
+        with unit_of_work.read() as reader:
+            directories = [one.directory_id for one in reader.directories() if one.kind in PULLED_KINDS]
+        for directory_id in directories:
+            with unit_of_work.write() as writer:
+                deleted += writer.delete_runs(directory_id, before, RUNS_KEPT)
     return deleted
 
 

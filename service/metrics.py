@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from provisioning.queries import seat_report
-from provisioning.state import UNLIMITED, OrganisationState
+from provisioning.state import UNLIMITED, OrganisationState, RunRecord
 from service.wiring import Wiring
 
 
@@ -104,12 +104,37 @@ class OrganisationFigures(Collector):
             "usher_directory_last_success_seconds", "Seconds since the last success.", labels=labels
         )
         failures = GaugeMetricFamily("usher_directory_failures", "Failures in a row.", labels=labels)
+        lag = GaugeMetricFamily(
+            "usher_directory_lag_seconds",
+            "Seconds by which the last success is older than the interval.",
+            labels=labels,
+        )
+        speed = GaugeMetricFamily(
+            "usher_directory_entries_per_second",
+            "Entries that the last run read for each second that it took.",
+            labels=labels,
+        )
         for state in organisations:
             with self._wiring.unit_of_work(state.organisation_id).read() as reader:
                 directories = reader.directories()
+                last_runs = {one.directory_id: reader.runs(one.directory_id, 1) for one in directories}
             for directory in directories:
                 names = [state.name, directory.name]
                 failures.add_metric(names, directory.failures)
                 if directory.last_success_at is not None:
-                    age.add_metric(names, (now - directory.last_success_at).total_seconds())
-        yield from (age, failures)
+                    seconds = (now - directory.last_success_at).total_seconds()
+                    age.add_metric(names, seconds)
+                    if directory.interval_seconds is not None:
+                        lag.add_metric(names, max(0.0, seconds - directory.interval_seconds))
+                for run in last_runs[directory.directory_id]:
+                    if (reached := entries_per_second(run)) is not None:
+                        speed.add_metric(names, reached)
+        yield from (age, failures, lag, speed)
+
+
+def entries_per_second(run: RunRecord) -> float | None:
+    """How fast the run went, from its claim to its end; None while it runs, and where it read nothing."""
+    if run.finished_at is None or not (seen := run.counters.get("seen", 0)):
+        return None
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    return seen / seconds if seconds > 0 else None

@@ -5,6 +5,7 @@ comes through here: the ticker, and the operator at the command line.
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 
 from directory.ids import OrganisationId, RunId
 from provisioning.errors import StaleFenceError
@@ -13,12 +14,13 @@ from provisioning.runs import LEASE, Claim, Progress
 from provisioning.state import Claim as Lease
 from provisioning.state import RunRecord, StoredDirectory
 from service.errors import DirectoryBusyError, NotFoundError
+from service.passwords import read_password
 from service.wiring import Wiring
 from sync.errors import SyncError
 from sync.run import PlannedRun, plan_directory
 from sync.snapshot import SnapshotCounts
 
-PULLED_KINDS = frozenset({"ldif"})
+PULLED_KINDS = frozenset({"ldif", "ldap"})
 """Kinds of directories that are read on a schedule."""
 
 
@@ -60,8 +62,9 @@ def run_claimed(
     approval: str = "",
     approved_by: str = "",
     progress: Progress | None = None,
+    full: bool = False,
 ) -> Run:
-    """Run the directory that is held. However it ends, the lease is given back.
+    """Run the directory that is held, by a `full` reading if told so. However it ends, the lease is given back.
 
     Raises: StaleFenceError when another run has taken the directory over.
     """
@@ -82,7 +85,11 @@ def run_claimed(
                 directory,
                 unit_of_work=keeper.unit_of_work,
                 exports=wiring.settings.exports,
+                passwords=partial(read_password, wiring.settings.passwords),
+                after_page=keeper.heartbeat(claim),
                 now=wiring.clock(),
+                clock=wiring.clock,
+                full=full,
             )
         except SyncError as error:
             return Run(keeper.fail(claim, str(error)), None)
@@ -96,13 +103,18 @@ def run_claimed(
         raise
 
 
-def plan_now(wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory) -> PlannedRun:
+def plan_now(
+    wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory, *, full: bool = False
+) -> PlannedRun:
     """What a run would do now; nothing is stored. Raises SyncError when the source cannot be read."""
     return plan_directory(
         directory,
         unit_of_work=wiring.unit_of_work(organisation_id),
         exports=wiring.settings.exports,
+        passwords=partial(read_password, wiring.settings.passwords),
         now=wiring.clock(),
+        clock=wiring.clock,
+        full=full,
     )
 
 

@@ -19,6 +19,7 @@ from provisioning.state import Claim as Lease
 from service.jobs import (
     delete_after_retention,
     delete_logged_requests,
+    delete_old_runs,
     drain,
     end_what_is_due,
     note_ending_tokens,
@@ -72,6 +73,7 @@ class Scheduler:
             _Job("drain", lambda: drain(self._wiring), 30),
             _Job("retention", lambda: delete_after_retention(self._wiring), 3600),
             _Job("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
+            _Job("run_history", lambda: delete_old_runs(self._wiring), 3600),
             _Job("request_log", lambda: delete_logged_requests(self._wiring), 3600),
             _Job("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
         ):

@@ -56,6 +56,11 @@ class Settings:
         return self.data / "secret.key"
 
     @property
+    def passwords(self) -> Path:
+        """The folder with one file for each password that a directory's settings name."""
+        return self.data / "passwords"
+
+    @property
     def base_url(self) -> str:
         """What the addresses of this service begin with, without a slash at the end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"

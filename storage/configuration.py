@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
@@ -11,7 +11,7 @@ from directory.ids import RoleId, RuleId, ScopeId
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
 from provisioning.ports import ModelInputs
-from provisioning.state import StoredDirectory
+from provisioning.state import Cursor, StoredDirectory
 from storage.tables import directory, directory_group, domain, role, rule, scope, subgroup
 from storage.types import Document, Id, Moment, is_id, read_document, read_moment, read_optional_moment
 from storage.view import ORGANISATION, Row, View
@@ -109,6 +109,7 @@ _SELECT_DIRECTORIES = (
         _DIRECTORIES.fence,
         _DIRECTORIES.failures,
         _DIRECTORIES.last_success_at,
+        _DIRECTORIES.cursor,
     )
     .where(_DIRECTORY_OF_ORGANISATION)
     .order_by(_DIRECTORIES.priority, _DIRECTORIES.id)
@@ -194,7 +195,15 @@ def _read_directory(row: Row) -> StoredDirectory:
         fence=row[9],
         failures=row[10],
         last_success_at=read_optional_moment(row[11]),
+        cursor=_read_cursor(read_document(row[12])),
     )
+
+
+def _read_cursor(document: Mapping[str, Any] | None) -> Cursor | None:
+    if document is None:
+        return None
+    full_at = document["full_at"]
+    return Cursor(**{**document, "full_at": None if full_at is None else datetime.fromisoformat(full_at)})
 
 
 def _read_scope(row: Row) -> ScopeNode:

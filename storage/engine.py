@@ -29,6 +29,9 @@ _ADDRESS_FORMS = "sqlite:////path/to/usher.db or postgresql://user@host/database
 # A transaction that its thread forgot would hold back every sealer and vacuum of the whole cluster.
 _IDLE_IN_TRANSACTION_SECONDS = 300
 _CONNECT_SECONDS = 10
+# What SQLite keeps of a database in memory, and what of it while a whole table is read once.
+_CACHE_KIB = 65_536
+_PASSING_CACHE_KIB = 2_048
 # PostgreSQL's advisory locks are numbers; this one is "Usher" in ASCII.
 _MIGRATION_LOCK = 0x5573686572
 
@@ -116,6 +119,21 @@ class Database:
                     connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
                     yield connection
+
+    @contextlib.contextmanager
+    def passing_through(self, connection: Connection) -> Iterator[None]:
+        """For queries that read whole tables once: SQLite would fill its cache with what is not asked for again.
+
+        A transaction that writes keeps the whole cache, which holds what it has changed.
+        """
+        if not self.is_sqlite or connection.get_execution_options().get("is_writer", False):
+            yield
+            return
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{_PASSING_CACHE_KIB}").close()
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE_KIB}").close()
 
     def checkpoint(self) -> None:
         """Move what SQLite's write-ahead log holds into the file, as far as no reader is in the way."""
@@ -209,7 +227,7 @@ def _open_sqlite(address: URL, *, is_fully_synchronous: bool, lock_seconds: floa
         f"PRAGMA synchronous={synchronous}",
         "PRAGMA foreign_keys=ON",
         "PRAGMA temp_store=MEMORY",
-        "PRAGMA cache_size=-65536",
+        f"PRAGMA cache_size=-{_CACHE_KIB}",
     )
 
     def connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

@@ -157,6 +157,14 @@ _SELECT_USERS_OF_GROUP = (
     .join(membership, membership.c.user_id == _USERS.id)
     .where(_USER_IS_OWN, membership.c.group_id == _GROUP)
 )
+_SELECT_NAMES_OF_MEMBERS = (
+    select(_USERS.external_id, _USERS.dn)
+    .join(membership, membership.c.user_id == _USERS.id)
+    .where(_USER_IS_OWN, membership.c.group_id == _GROUP, _IS_LIVE_USER, _USERS.fingerprint != b"")
+)
+_SELECT_NAMES_OF_GROUPS = select(_GROUPS.external_id, _GROUPS.dn).where(
+    _GROUP_IS_OWN, _GROUPS.directory_id == _DIRECTORY, _IS_LIVE_GROUP
+)
 _SELECT_NESTINGS_OF = select(subgroup.c.group_id, subgroup.c.subgroup_id).where(
     subgroup.c.organisation_id == ORGANISATION,
     or_(in_set(subgroup.c.group_id, "group_ids"), in_set(subgroup.c.subgroup_id, "group_ids")),
@@ -455,27 +463,36 @@ class FactsReader(View):
     def user_ids_of_group(self, group_id: GroupId) -> dict[ExternalId, UserId]:
         return dict(self._pair_rows(_SELECT_USERS_OF_GROUP, of_group=group_id))
 
+    def names_of_members(self, group_id: GroupId) -> dict[ExternalId, str]:
+        return dict(self._pair_rows(_SELECT_NAMES_OF_MEMBERS, of_group=group_id))
+
+    def names_of_groups(self, directory_id: DirectoryId) -> dict[ExternalId, str]:
+        return dict(self._pair_rows(_SELECT_NAMES_OF_GROUPS, in_directory=directory_id))
+
     def fingerprints(self, directory_id: DirectoryId) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-        users = self._stream(_SELECT_USER_FINGERPRINTS, in_directory=directory_id)
-        known_users: dict[bytes, bytes] = {external_id.encode(): mark for external_id, mark in users}
-        groups = self._stream(_SELECT_GROUP_FINGERPRINTS, in_directory=directory_id)
-        return known_users, {external_id.encode(): mark for external_id, mark in groups}
+        with self._database.passing_through(self._connection):
+            users = self._stream(_SELECT_USER_FINGERPRINTS, in_directory=directory_id)
+            known_users: dict[bytes, bytes] = {external_id.encode(): mark for external_id, mark in users}
+            groups = self._stream(_SELECT_GROUP_FINGERPRINTS, in_directory=directory_id)
+            return known_users, {external_id.encode(): mark for external_id, mark in groups}
 
     def absent_users(self, directory_id: DirectoryId) -> dict[ExternalId, int]:
-        return dict(self._pair_rows(_SELECT_ABSENT_USERS, in_directory=directory_id))
+        with self._database.passing_through(self._connection):
+            return dict(self._pair_rows(_SELECT_ABSENT_USERS, in_directory=directory_id))
 
     def users_to_delete(self, directory_id: DirectoryId, before: datetime, limit: int) -> list[ExternalId]:
         rows = self._rows(_SELECT_USERS_TO_DELETE, in_directory=directory_id, before=before, row_limit=limit)
         return [row[0] for row in rows]
 
     def counts(self, directory_id: DirectoryId) -> Mapping[str, int]:
-        ((users, active_users),) = self._rows(_COUNT_USERS, in_directory=directory_id)
-        return {
-            "users": users,
-            "active_users": active_users,
-            "groups": self._count(_COUNT_GROUPS, in_directory=directory_id),
-            "memberships": self._count(_COUNT_MEMBERSHIPS, in_directory=directory_id),
-        }
+        with self._database.passing_through(self._connection):
+            ((users, active_users),) = self._rows(_COUNT_USERS, in_directory=directory_id)
+            return {
+                "users": users,
+                "active_users": active_users,
+                "groups": self._count(_COUNT_GROUPS, in_directory=directory_id),
+                "memberships": self._count(_COUNT_MEMBERSHIPS, in_directory=directory_id),
+            }
 
 
 class FactsWriter(FactsReader):

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Integer, Text, bindparam, case, insert, select, update
+from sqlalchemy import Boolean, Integer, Text, bindparam, case, delete, insert, or_, select, update
 
 from directory.ids import DirectoryId
-from provisioning.state import RunRecord
+from provisioning.state import Cursor, RunRecord
 from storage.tables import directory, run
 from storage.types import Document, Id, Moment, RowNumber, read_document, read_moment, read_optional_moment
 from storage.view import ORGANISATION, Row, View, is_own
@@ -32,13 +32,33 @@ _RUNS_NEWEST_FIRST = (
         _RUNS.source_hash,
         _RUNS.plan,
         _RUNS.approved_by,
+        _RUNS.method,
+        _RUNS.method_reason,
     )
     .order_by(_RUNS.started_at.desc(), _RUNS.id.desc())
     .limit(bindparam("row_limit", type_=Integer))
 )
 _SELECT_RUNS = _RUNS_NEWEST_FIRST.where(_RUNS.organisation_id == ORGANISATION)
 _SELECT_RUNS_OF_DIRECTORY = _RUNS_NEWEST_FIRST.where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY)
-_SELECT_APPLIED_RUNS = _SELECT_RUNS_OF_DIRECTORY.where(_RUNS.started_event.is_not(None))
+# By the fence and not by the clock: the clocks of two workers may differ, the fence counts every claim.
+_LATEST_FIRST = (_RUNS.fence.desc(), _RUNS.started_at.desc(), _RUNS.id.desc())
+_SELECT_APPLIED_RUNS = (
+    _SELECT_RUNS_OF_DIRECTORY.where(_RUNS.started_event.is_not(None)).order_by(None).order_by(*_LATEST_FIRST)
+)
+_IDS_LATEST_FIRST = (
+    select(_RUNS.id).where(_RUN_IS_OWN, _RUNS.directory_id == _DIRECTORY).order_by(*_LATEST_FIRST)
+)
+# What the next run looks back at stays, however old it is.
+_DELETE_OLD_RUNS = delete(run).where(
+    _RUN_IS_OWN,
+    _RUNS.directory_id == _DIRECTORY,
+    _RUNS.state != "running",
+    _RUNS.id.not_in(_IDS_LATEST_FIRST.where(_RUNS.started_event.is_not(None)).limit(1)),
+    or_(
+        _RUNS.started_at < bindparam("before", type_=Moment),
+        _RUNS.id.in_(_IDS_LATEST_FIRST.offset(bindparam("kept", type_=Integer))),
+    ),
+)
 _INTERRUPT_RUNS = (
     update(run)
     .values(state="interrupted", finished_at=bindparam("at", type_=Moment))
@@ -57,6 +77,8 @@ _FINISH_RUN = (
         source_hash=bindparam("new_source_hash", type_=Text),
         plan=bindparam("new_plan", type_=Document),
         approved_by=bindparam("new_approved_by", type_=Text),
+        method=bindparam("new_method", type_=Text),
+        method_reason=bindparam("new_method_reason", type_=Text),
     )
     .where(_RUN_IS_OWN, _RUNS.id == bindparam("of_run", type_=Id))
 )
@@ -70,6 +92,7 @@ _HOLDS_FENCE = (
 _RENEW_LEASE = (
     update(directory).values(lease_until=bindparam("new_lease_until", type_=Moment)).where(_HOLDS_FENCE)
 )
+_SAVE_CURSOR = update(directory).values(cursor=bindparam("new_cursor", type_=Document)).where(_HOLDS_FENCE)
 _END_LEASE = (
     update(directory)
     .values(
@@ -100,7 +123,19 @@ def _read_run(row: Row) -> RunRecord:
         source_hash=row[10],
         plan=read_document(row[11]),
         approved_by=row[12],
+        method=row[13],
+        method_reason=row[14],
     )
+
+
+def _cursor_document(cursor: Cursor) -> dict[str, object]:
+    return {
+        "method": cursor.method,
+        "binding": dict(cursor.binding),
+        "mark": dict(cursor.mark),
+        "full_at": None if cursor.full_at is None else cursor.full_at.isoformat(),
+        "full_due": cursor.full_due,
+    }
 
 
 class RunsReader(View):
@@ -129,6 +164,9 @@ class RunsWriter(RunsReader):
     def interrupt_runs(self, directory_id: DirectoryId, at: datetime) -> int:
         return self._run(_INTERRUPT_RUNS, of_directory=directory_id, at=at)
 
+    def delete_runs(self, directory_id: DirectoryId, before: datetime, kept: int) -> int:
+        return self._run(_DELETE_OLD_RUNS, of_directory=directory_id, before=before, kept=kept)
+
     def insert_run(self, run: RunRecord) -> None:
         self._insert(
             _INSERT_RUN,
@@ -145,6 +183,13 @@ class RunsWriter(RunsReader):
             source_hash=run.source_hash,
             plan=run.plan,
             approved_by=run.approved_by,
+            method=run.method,
+            method_reason=run.method_reason,
+        )
+
+    def save_cursor(self, directory_id: DirectoryId, fence: int, cursor: Cursor) -> None:
+        self._run(
+            _SAVE_CURSOR, of_directory=directory_id, held_fence=fence, new_cursor=_cursor_document(cursor)
         )
 
     def finish_run(self, run: RunRecord, *, next_run_at: datetime | None, succeeded: bool) -> None:
@@ -161,6 +206,8 @@ class RunsWriter(RunsReader):
             new_source_hash=run.source_hash,
             new_plan=run.plan,
             new_approved_by=run.approved_by,
+            new_method=run.method,
+            new_method_reason=run.method_reason,
         )
         self._run(
             _END_LEASE,

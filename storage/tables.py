@@ -133,6 +133,8 @@ directory = Table(
     Column("fence", RowNumber, nullable=False, server_default="0"),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("last_success_at", Moment),
+    # How far the source has been read, and what that is good for: the reader's own words.
+    Column("cursor", Document),
     UniqueConstraint("organisation_id", "name"),
     _partial_index("ix_directory_due", "next_run_at", where="next_run_at IS NOT NULL"),
 )
@@ -390,6 +392,8 @@ run = Table(
     Column("source_hash", String(64), nullable=False),
     Column("plan", Document),
     Column("approved_by", String(200), nullable=False),
+    Column("method", String(16), nullable=False, server_default=""),
+    Column("method_reason", Text, nullable=False, server_default=""),
     Index("ix_run_directory_id", "directory_id", "started_at"),
     Index("ix_run_organisation_id", "organisation_id", "started_at"),
 )

@@ -12,12 +12,10 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from sync.entries import Attributes, RawEntry, RejectedEntry
 from sync.errors import LDIFError
-
-Attributes = dict[str, list[bytes]]
-"""Attribute names in lower case, options kept (`cn;lang-sv`), each with its values in the file's order."""
 
 _CHUNK: Final = 1 << 20
 # More distinct names than any schema has; a file of made-up names must not fill the memory.
@@ -52,28 +50,6 @@ class LDIFLimits:
     value_bytes: int = 1 << 20
     values: int = 1 << 20
     file_bytes: int = 16 << 30
-
-
-class LDIFEntry(NamedTuple):
-    """One content record. `line` is the line of its `dn:`, counted from 1."""
-
-    dn: bytes
-    attributes: Attributes
-    line: int
-
-
-class RejectedEntry(NamedTuple):
-    """A record that is not taken over. `attributes` holds what could be read, so that it may still be identified.
-
-    `unterminated`: nothing is wrong with the record but that the file ends with it, without the empty line
-    that exporting tools write; it may be only the first part of the entry.
-    """
-
-    line: int
-    reason: str
-    dn: bytes
-    attributes: Attributes
-    unterminated: bool = False
 
 
 class _Names:
@@ -116,7 +92,7 @@ class LDIFReading:
         self._cookie = b""
         self._awaits_result = False
 
-    def __iter__(self) -> Iterator[LDIFEntry | RejectedEntry]:  # noqa: PLR0912 - one loop, no call per line
+    def __iter__(self) -> Iterator[RawEntry | RejectedEntry]:  # noqa: PLR0912 - one loop, no call per line
         # An import spends its time in this loop: no call per line, and whatever is unusual is left to
         # `_read_carefully`, which takes the record from its start.
         plain, coded, decode = self._names.plain.get, self._names.coded.get, a2b_base64
@@ -151,7 +127,7 @@ class LDIFReading:
                     else:
                         if dn and b"\0" not in dn:
                             self._has_entries = True
-                            yield LDIFEntry(dn, attributes, line)
+                            yield RawEntry(dn, attributes, line)
                             continue
                 except Base64Error:
                     pass
@@ -214,7 +190,7 @@ class LDIFReading:
             yield piece
         yield held
 
-    def _read_carefully(self, record: bytes, line: int, *, ended: bool) -> LDIFEntry | RejectedEntry | None:
+    def _read_carefully(self, record: bytes, line: int, *, ended: bool) -> RawEntry | RejectedEntry | None:
         """Read any record; name the line of a fault, and keep what can be read in spite of it."""
         if len(record) > self._limits.entry_bytes:
             part = _Record(record[:_SALVAGED_BYTES].rpartition(b"\n")[0], line, self._names, self._limits)
@@ -233,7 +209,7 @@ class LDIFReading:
             return self._read_last(read, whole_lines=record.endswith(b"\n"))
         if read.fault is not None:
             return RejectedEntry(*read.fault, read.dn, read.attributes)
-        return LDIFEntry(read.dn, read.attributes, read.line)
+        return RawEntry(read.dn, read.attributes, read.line)
 
     def _read_last(self, read: "_Record", *, whole_lines: bool) -> RejectedEntry:
         # The rest of the attributes may be missing, so the entry is not taken at its word: a disabled account

@@ -1,6 +1,7 @@
 """Who answers to a name: the index from DNs, uids and primary groups to the ids of one reading.
 
-It grows with the directory, so it keeps no name itself, only a 64-bit hash under a key of this process.
+It grows with the directory, so it keeps no name itself, only a 64-bit hash under a key of this process. Uids lie in
+plain arrays until a group asks by one, which in most directories none does.
 """
 
 from array import array
@@ -39,7 +40,9 @@ class MemberIndex:
         self._users: dict[int, ExternalId] = {}
         self._groups: dict[int, ExternalId] = {}
         self._ignored: dict[int, str] = {}
-        self._users_by_uid: dict[int, ExternalId | None] = {}
+        self._uids = array("q")
+        self._uid_owners: list[ExternalId] = []
+        self._users_by_uid: dict[int, ExternalId | None] | None = None
         self._users_by_primary_group: dict[bytes, list[ExternalId]] = {}
 
     def holds(self, name: int) -> bool:
@@ -55,9 +58,8 @@ class MemberIndex:
     ) -> None:
         self._users[name] = external_id
         for uid in uids:
-            key = hash(_uid_key(uid))
-            # A uid of two users names neither.
-            self._users_by_uid[key] = None if key in self._users_by_uid else external_id
+            self._uids.append(hash(_uid_key(uid)))
+            self._uid_owners.append(external_id)
         if primary_group is not None:
             self._users_by_primary_group.setdefault(primary_group, []).append(external_id)
 
@@ -87,17 +89,26 @@ class MemberIndex:
             else:
                 found.dangling += 1
         for uid in uids:
-            key = hash(_uid_key(uid))
-            named = self._users_by_uid.get(key)
+            key, known = hash(_uid_key(uid)), self._by_uid()
+            named = known.get(key)
             if named is not None:
                 found.users.add(named)
-            elif key in self._users_by_uid:
+            elif key in known:
                 found.ambiguous_uids.append(uid.decode("utf-8", "replace"))
             else:
                 found.dangling += 1
         if security_id is not None:
             found.users.update(self._users_by_primary_group.get(security_id, ()))
         return found
+
+    def _by_uid(self) -> dict[int, ExternalId | None]:
+        if self._users_by_uid is None:
+            known: dict[int, ExternalId | None] = {}
+            for key, external_id in zip(self._uids, self._uid_owners, strict=True):
+                # A uid of two users names neither.
+                known[key] = None if key in known else external_id
+            self._users_by_uid = known
+        return self._users_by_uid
 
     def count_missing_primary_groups(self, security_ids: Iterable[bytes]) -> int:
         """How many users have a primary group that is none of these."""

@@ -6,8 +6,9 @@ when everybody is known, and the stored members of a group are read only when th
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from types import MappingProxyType
 
 from directory.changes import PutGroup, PutUser
 from directory.diff import FingerprintDiff, Seen, diff_members
@@ -18,11 +19,14 @@ from provisioning.plans import DirectoryPlan, Edge
 from provisioning.ports import Reader, UnitOfWork
 from provisioning.runs import Reading
 from provisioning.state import StoredDirectory, StoredUser
+from sync.dialects.dialect import UserEntry
 from sync.errors import UnreadableSourceError
-from sync.snapshot import Complete, Failed, Snapshot, SnapshotGroup
+from sync.outcome import Complete, Failed
+from sync.snapshot import Snapshot, SnapshotGroup
 
 _DEFAULT_GRACE_RUNS = 1
 _NOBODY: AbstractSet[ExternalId] = frozenset()
+_NOTHING_STORED: Mapping[str, int] = MappingProxyType({"users": 0, "active_users": 0, "memberships": 0})
 _UNSETTLED = b""
 """The fingerprint of a group that was not brought in line with its source: it agrees with none."""
 
@@ -72,19 +76,72 @@ def plan_snapshot(
     with unit_of_work.read() as reader:
         user_prints, group_prints = reader.fingerprints(directory.directory_id)
         waiting = reader.absent_users(directory.directory_id)
-    source = _read_users(snapshot, user_prints, waiting)
+    source = _read_users(snapshot, snapshot.users(), user_prints, waiting)
     del user_prints
     outcome = snapshot.outcome
     if isinstance(outcome, Failed):
-        raise UnreadableSourceError(outcome.reason)
+        raise UnreadableSourceError(outcome.reason, may_pass=outcome.may_pass)
     is_complete = isinstance(outcome, Complete)
     if not is_complete:
         source.absent.clear()
     with unit_of_work.read() as reader:
         groups = _plan_groups(snapshot, directory.directory_id, group_prints, source, reader, is_complete)
-        plan = _assemble(snapshot, directory, source, groups, waiting, reader)
+        grace = int(directory.settings.get("absence_grace_runs", _DEFAULT_GRACE_RUNS))
+        stored = reader.counts(directory.directory_id)
+        plan = _assemble(snapshot, directory, source, groups, waiting, reader, grace=grace, stored=stored)
+    reason = "" if isinstance(outcome, Complete) else outcome.reason
+    return plan, _reading(snapshot, source, is_complete=is_complete, reason=reason)
+
+
+def plan_changes(
+    snapshot: Snapshot,
+    users: Iterable[UserEntry],
+    group_ids: Iterable[ExternalId],
+    gone: Mapping[str, AbstractSet[ExternalId]],
+    directory: StoredDirectory,
+    *,
+    unit_of_work: UnitOfWork,
+) -> tuple[DirectoryPlan, Reading]:
+    """Say what would bring the stored facts in line with an incremental answer, whose users have been read already.
+
+    Who is not in it stays as stored; only `gone`, by `user` and `group`, are gone, and at once. What is read of the
+    database depends on the size of the answer only, not on that of the directory.
+    """
+    users = list(users)
+    user_ids = {user.external_id for user in users} | gone["user"]
+    with unit_of_work.read() as reader:
+        rows = reader.users_by_external_id(directory.directory_id, user_ids, with_documents=False)
+        user_prints = {
+            external_id.encode("utf-8", "surrogatepass"): row.fingerprint
+            for external_id, row in rows.items()
+            if row.deleted_at is None and row.fingerprint
+        }
+        group_rows = reader.groups_by_external_id(directory.directory_id, {*group_ids} | gone["group"])
+        group_prints = {
+            external_id.encode("utf-8", "surrogatepass"): row.fingerprint
+            for external_id, row in group_rows.items()
+            if row.deleted_at is None
+        }
+        waiting = {external_id: row.absent_runs for external_id, row in rows.items() if row.absent_runs}
+        source = _read_users(snapshot, users, user_prints, waiting)
+        groups = _plan_groups(snapshot, directory.directory_id, group_prints, source, reader, True)
+        is_taking = source.absent or groups.ended or groups.deleted or snapshot.counts.rejected
+        is_taking = is_taking or any(put.user.activity is Activity.DISABLED for put in source.puts)
+        # Counting a whole directory takes longer than all else here; the guard asks only when something is taken.
+        stored = reader.counts(directory.directory_id) if is_taking else None
+        plan = _assemble(snapshot, directory, source, groups, waiting, reader, grace=0, stored=stored)
+    if stored is not None:
+        known = stored["users"] + stored["groups"]
+        counts = replace(
+            plan.counts, users_read=stored["users"], entries_read=max(known, plan.counts.entries_read)
+        )
+        plan = replace(plan, counts=counts)
+    return plan, _reading(snapshot, source)
+
+
+def _reading(snapshot: Snapshot, source: _Source, *, is_complete: bool = True, reason: str = "") -> Reading:
     counts = snapshot.counts
-    reading = Reading(
+    return Reading(
         source_hash=f"{source.digest:032x}",
         counters={
             "seen": counts.seen,
@@ -94,17 +151,19 @@ def plan_snapshot(
             "unknown_references": counts.dangling_members,
         },
         is_complete=is_complete,
-        reason="" if isinstance(outcome, Complete) else outcome.reason,
+        reason=reason,
     )
-    return plan, reading
 
 
 def _read_users(
-    snapshot: Snapshot, stored: Mapping[bytes, bytes], waiting: Mapping[ExternalId, int]
+    snapshot: Snapshot,
+    users: Iterable[UserEntry],
+    stored: dict[bytes, bytes],
+    waiting: Mapping[ExternalId, int],
 ) -> _Source:
     source = _Source()
     diff = FingerprintDiff(stored)
-    for user in snapshot.users():
+    for user in users:
         external_id = user.external_id
         seen = diff.classify(external_id.encode("utf-8", "surrogatepass"), user.fingerprint)
         source.note(external_id, user.fingerprint)
@@ -122,7 +181,7 @@ def _read_users(
 def _plan_groups(
     snapshot: Snapshot,
     directory_id: DirectoryId,
-    stored: Mapping[bytes, bytes],
+    stored: dict[bytes, bytes],
     source: _Source,
     reader: Reader,
     is_complete: bool,
@@ -234,15 +293,17 @@ def _assemble(
     groups: _Groups,
     waiting: Mapping[ExternalId, int],
     reader: Reader,
+    *,
+    grace: int,
+    stored: Mapping[str, int] | None,
 ) -> DirectoryPlan:
-    grace = int(directory.settings.get("absence_grace_runs", _DEFAULT_GRACE_RUNS))
+    stored = _NOTHING_STORED if stored is None else stored
     missed = {external_id: waiting.get(external_id, 0) + 1 for external_id in source.absent}
     deactivate = sorted(external_id for external_id, runs in missed.items() if runs >= grace)
     waiting_out = [(external_id, runs) for external_id, runs in sorted(missed.items()) if runs < grace]
     waiting_out += [(external_id, 0) for external_id in sorted(source.returned)]
     disabled = [put.user.external_id for put in source.puts if put.user.activity is Activity.DISABLED]
     losing = reader.users_by_external_id(directory.directory_id, [*deactivate, *disabled])
-    stored = reader.counts(directory.directory_id)
     counts = snapshot.counts
     last = reader.last_applied_run(directory.directory_id)
     return DirectoryPlan(

@@ -6,7 +6,6 @@ taken over are rejected alone; whoever is behind them is `protected`, so that no
 entry for one that is gone.
 """
 
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -19,89 +18,89 @@ from directory.facts import Activity, GroupFacts, UserFacts, name_key
 from directory.ids import ExternalId
 from sync.dialects.dialect import ContainerEntry, Dialect, GroupEntry, IgnoredEntry, UserEntry
 from sync.dn import dn_key, key_is_within
-from sync.errors import EntryError, LDIFError
-from sync.ldif_reader import LDIFEntry, LDIFLimits, LDIFReading, Readable, RejectedEntry, read_ldif
+from sync.entries import RawEntry, RejectedEntry
+from sync.errors import EntryError
 from sync.member_index import MemberIndex, hash_names
+from sync.outcome import Complete, Failed, Outcome, Partial
 
 _REPORTED: Final = 100
 # Naming contexts of Active Directory that hold no people; every export of a whole domain refers to them.
 _CONTEXTS_WITHOUT_PEOPLE: Final = ("cn=configuration", "dc=domaindnszones", "dc=forestdnszones")
 _OUTSIDE: Final = "outside_base"
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    """Everything was read: what is absent is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """Something is missing or in doubt: what was read may add and change; nothing may be removed by absence."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Nothing that was read may be used."""
-
-    reason: str
-
-
-Outcome = Complete | Partial | Failed
+_NO_ENTRY: Final = {
+    "line": "the file holds no entry",
+    "entry": "the server shows no entry; check bases, filters and the rights of the account",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSettings:
-    """What of an export counts, and what it must hold to be complete.
+    """What of a source counts, and what it must hold to be complete.
 
-    Users and groups count when they stand within one of their bases; no base stands for the whole file. Every
-    base must be in the file itself. A reference to one of `ignored_references` (a DN, with all below it) is
+    Users and groups count when they stand within one of their bases; no base stands for everything. Every
+    base must be in an export itself. A reference to one of `ignored_references` (a DN, with all below it) is
     no gap.
     """
 
     user_bases: tuple[str, ...] = ()
     group_bases: tuple[str, ...] = ()
     ignored_references: tuple[str, ...] = ()
-    checksum_required: bool = False
-    limits: LDIFLimits = field(default_factory=LDIFLimits)
 
 
 class Source(Protocol):
-    """An export that is open for reading, such as `sync.export_file.Export`."""
+    """What a snapshot is taken of: `sync.ldif_source.LDIFSource` or `sync.ldap_source.LDAPSource`."""
 
     @property
-    def stream(self) -> Readable: ...
+    def place(self) -> str:
+        """What an entry's number counts: `line` or `entry`."""
+        ...
 
-    def doubt(self, *, checksum_required: bool) -> str | None:
-        """Why the source may not be what was exported; None when nothing speaks against it."""
+    @property
+    def shows_bases(self) -> bool:
+        """Whether every base must turn up as an entry. A server says of itself when there is no such base."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the reading ended, once `entries` was followed to its end."""
+        ...
+
+    @property
+    def references(self) -> list[str]:
+        """The first references that were met and not followed."""
+        ...
+
+    def entries(self, wanted: frozenset[str]) -> Iterator[RawEntry | RejectedEntry]:
+        """Every entry once, with the attributes `wanted` at least."""
         ...
 
     def is_vouched(self) -> bool:
-        """Whether a checksum proves the source whole."""
+        """Whether something from outside proves that the source is whole."""
         ...
 
 
 class Rejection(NamedTuple):
-    """An entry that was not taken over, the line where it went wrong, and why."""
+    """An entry that was not taken over, its number (the line where it went wrong), and why."""
 
-    line: int
+    number: int
     dn: str
     reason: str
 
 
 class SharedMail(NamedTuple):
-    """An address that two users have; both are kept. The lines of their entries."""
+    """An address that two users have; both are kept. The numbers of their entries."""
 
     mail: str
-    first_line: int
-    second_line: int
+    first: int
+    second: int
 
 
 @dataclass(slots=True)
 class SnapshotCounts:
     """What a reading met. Lists hold the first hundred, their counts everything."""
 
+    place: str = "line"
+    """What the numbers of entries count: `line` or `entry`."""
     seen: int = 0
     users: int = 0
     groups: int = 0
@@ -155,23 +154,22 @@ class Snapshot:
     """
 
     def __init__(self, source: Source, *, dialect: Dialect, settings: SnapshotSettings | None = None) -> None:
-        self.counts = SnapshotCounts()
+        self.counts = SnapshotCounts(place=source.place)
         self.protected: set[ExternalId] = set()
         self._source = source
         self._dialect = dialect
         self._settings = settings or SnapshotSettings()
         self._user_bases = tuple(map(dn_key, self._settings.user_bases))
         self._group_bases = tuple(map(dn_key, self._settings.group_bases))
-        self._bases_to_see = {
-            dn_key(base): base for base in self._settings.user_bases + self._settings.group_bases
-        }
+        bases = self._settings.user_bases + self._settings.group_bases
+        self._bases_to_see = {dn_key(base): base for base in bases} if source.shows_bases else {}
         # Reasons to doubt that this is all, each once, in the order in which they turned up.
         self._gaps: dict[str, None] = {}
-        self._failure: str | None = "the reading was given up"
+        self._failure: Failed | None = Failed("the reading was given up")
         self._index = MemberIndex()
-        self._user_lines: dict[ExternalId, int] = {}
-        self._group_lines: dict[ExternalId, int] = {}
-        self._mail_lines: dict[int, int] = {}
+        self._user_numbers: dict[ExternalId, int] = {}
+        self._group_numbers: dict[ExternalId, int] = {}
+        self._mail_numbers: dict[int, int] = {}
         self._raw_groups: list[_RawGroup] = []
 
     def users(self) -> Iterator[UserEntry]:
@@ -179,26 +177,30 @@ class Snapshot:
 
         The end of the iteration says nothing, for a source that breaks off ends it as well: ask `outcome`.
         """
-        reading = read_ldif(self._source.stream, limits=self._settings.limits, wanted=self._dialect.wanted)
-        failure = None
-        try:
-            for item in reading:
-                user = self._take(item)
-                if user is not None:
-                    yield user
-        except LDIFError as err:
-            failure = str(err)
-        except EOFError:
-            self._doubt("the packed file ends early")
-        except (OSError, zlib.error) as err:
-            failure = f"the export cannot be read: {err}"
-        self._failure = failure
-        self._conclude(reading)
+        for item in self._source.entries(self._dialect.wanted):
+            user = self._take(item)
+            if user is not None:
+                yield user
+        self._conclude()
 
     def groups(self) -> Iterator[SnapshotGroup]:
         """Every group once, in the source's order, its members resolved among all that was read before."""
         for raw in self._raw_groups:
             yield self._resolve(raw)
+
+    def assume(self, dn: bytes | str, external_id: ExternalId, *, is_group: bool = False) -> None:
+        """Let a name answer to somebody whom this reading did not show, unless another has the name now."""
+        name = hash(dn_key(dn))
+        if self._index.holds(name):
+            return
+        if is_group:
+            self._index.add_group(name, external_id)
+        else:
+            self._index.add_user(name, external_id)
+
+    def knows(self, dn: bytes | str) -> bool:
+        """Whether somebody answers to the name."""
+        return self._index.holds(hash(dn_key(dn)))
 
     def user_facts(self, user: UserEntry) -> UserFacts:
         """The facts of a user that this snapshot gave."""
@@ -208,27 +210,30 @@ class Snapshot:
     def outcome(self) -> Outcome:
         """How the reading ended; it has failed unless `users` was followed to its end."""
         if self._failure is not None:
-            return Failed(self._failure)
+            return self._failure
         if not self.counts.seen:
-            return Failed("; ".join(self._gaps) or "the file holds no entry")
+            return Failed("; ".join(self._gaps) or _NO_ENTRY[self.counts.place])
         if not (self.counts.users or self.counts.groups):
             if self.counts.rejections:
-                line, _, reason = self.counts.rejections[0]
-                return Failed(f"no user and no group could be taken over; first, line {line}: {reason}")
+                number, _, reason = self.counts.rejections[0]
+                return Failed(
+                    f"no user and no group could be taken over; first, {self.counts.place} {number}: {reason}"
+                )
             if self.counts.ignored["other"]:
                 return Failed(
                     f"no entry is a user or a group in the dialect '{self._dialect.name}'; check the dialect"
                 )
         return Partial("; ".join(self._gaps)) if self._gaps else Complete()
 
-    def _take(self, item: LDIFEntry | RejectedEntry) -> UserEntry | None:
+    def _take(self, item: RawEntry | RejectedEntry) -> UserEntry | None:
         """Take one entry in; give it back when it is a user."""
         self.counts.seen += 1
         dn = dn_key(item.dn)
         name = hash(dn)
         if self._bases_to_see:
             self._bases_to_see.pop(dn, None)
-        may_be_user, may_be_group = _is_within(dn, self._user_bases), _is_within(dn, self._group_bases)
+        may_be_user = item.sought != "group" and _is_within(dn, self._user_bases)
+        may_be_group = item.sought != "user" and _is_within(dn, self._group_bases)
         if item.dn and not (may_be_user or may_be_group):
             self._ignore(name, _OUTSIDE)
             return None
@@ -237,7 +242,7 @@ class Snapshot:
                 self._doubt(item.reason if item.unterminated else None)
                 self._reject(item, name, item.reason)
                 return None
-            item = LDIFEntry(item.dn, item.attributes, item.line)
+            item = RawEntry(item.dn, item.attributes, item.number, item.sought)
         try:
             read = self._dialect.read(item)
         except EntryError as err:
@@ -260,22 +265,22 @@ class Snapshot:
         return None
 
     def _take_user(self, user: UserEntry, name: int) -> bool:
-        line = user.entry.line
-        if self._is_repeated(user.external_id, self._user_lines, user.entry, name):
+        number = user.entry.number
+        if self._is_repeated(user.external_id, self._user_numbers, user.entry, name):
             return False
-        self._user_lines[user.external_id] = line
+        self._user_numbers[user.external_id] = number
         self._index.add_user(name, user.external_id, user.uids, user.primary_group)
         self.counts.users += 1
         if user.activity is Activity.UNKNOWN:
             self.counts.unknown_activity += 1
         for mail in user.mails:
-            self._note_mail(mail, line)
+            self._note_mail(mail, number)
         return True
 
     def _take_group(self, group: GroupEntry, name: int) -> None:
-        if self._is_repeated(group.external_id, self._group_lines, group.entry, name):
+        if self._is_repeated(group.external_id, self._group_numbers, group.entry, name):
             return
-        self._group_lines[group.external_id] = group.entry.line
+        self._group_numbers[group.external_id] = group.entry.number
         self._index.add_group(name, group.external_id)
         self.counts.groups += 1
         self._raw_groups.append(
@@ -283,23 +288,21 @@ class Snapshot:
         )
 
     def _is_repeated(
-        self, external_id: ExternalId, lines: dict[ExternalId, int], entry: LDIFEntry, name: int
+        self, external_id: ExternalId, numbers: dict[ExternalId, int], entry: RawEntry, name: int
     ) -> bool:
         """Reject an entry whose id or DN another has. A file that says one thing twice may lack another."""
-        first = lines.get(external_id)
+        first = numbers.get(external_id)
         if first is not None:
             # The second DN is left without an owner: whoever copied an entry and kept its id made another
             # person.
-            self._report(
-                entry.line, entry.dn, f"the id {external_id} is that of the entry on line {first} already"
-            )
-            self._doubt(f"the entries on lines {first} and {entry.line} have the same id")
+            self._report(entry, f"the id {external_id} is that of the entry {self._spot(first)} already")
+            self._doubt(f"the entries {self._spot(first, entry.number)} have the same id")
             return True
         if self._index.holds(name):
             self._index.mark_ambiguous(name)
             self.protected.add(external_id)
-            self._report(entry.line, entry.dn, "another entry before has the same dn")
-            self._doubt(f"the entry on line {entry.line} has the dn of another one")
+            self._report(entry, "another entry before has the same dn")
+            self._doubt(f"the entry {self._spot(entry.number)} has the dn of another one")
             return True
         return False
 
@@ -307,13 +310,13 @@ class Snapshot:
         self.counts.ignored[reason] += 1
         self._index.add_ignored(name, reason)
 
-    def _reject(self, item: LDIFEntry | RejectedEntry, name: int, reason: str) -> None:
-        self._report(item.line, item.dn, reason)
+    def _reject(self, item: RawEntry | RejectedEntry, name: int, reason: str) -> None:
+        self._report(item, reason)
         identity = self._dialect.identify(item.attributes)
         if identity is None:
             return
         if identity.external_id is None:
-            self._doubt(f"the entry rejected on line {item.line} cannot be identified")
+            self._doubt(f"the entry rejected {self._spot(item.number)} cannot be identified")
             return
         self.protected.add(identity.external_id)
         # Groups that list the entry keep it.
@@ -323,32 +326,40 @@ class Snapshot:
             else:
                 self._index.add_user(name, identity.external_id, identity.uids, identity.primary_group)
 
-    def _report(self, line: int, dn: bytes, reason: str) -> None:
+    def _report(self, item: RawEntry | RejectedEntry, reason: str) -> None:
         self.counts.rejected += 1
         if len(self.counts.rejections) < _REPORTED:
-            self.counts.rejections.append(Rejection(line, dn.decode("utf-8", "replace"), reason))
+            self.counts.rejections.append(Rejection(item.number, item.dn.decode("utf-8", "replace"), reason))
+
+    def _spot(self, *numbers: int) -> str:
+        """Where entries stand, in words."""
+        plural = "s" if len(numbers) > 1 else ""
+        shown = " and ".join(map(str, numbers))
+        return f"on line{plural} {shown}" if self.counts.place == "line" else f"number{plural} {shown}"
 
     def _doubt(self, reason: str | None) -> None:
         if reason is not None and len(self._gaps) < _REPORTED:
             self._gaps[reason] = None
 
-    def _note_mail(self, mail: bytes, line: int) -> None:
+    def _note_mail(self, mail: bytes, number: int) -> None:
         key = hash(name_key(mail.decode("utf-8", "surrogateescape")))
-        first = self._mail_lines.setdefault(key, line)
-        if first != line:
+        first = self._mail_numbers.setdefault(key, number)
+        if first != number:
             self.counts.shared_mail += 1
             if len(self.counts.shared_mails) < _REPORTED:
-                self.counts.shared_mails.append(SharedMail(mail.decode("utf-8", "replace"), first, line))
+                self.counts.shared_mails.append(SharedMail(mail.decode("utf-8", "replace"), first, number))
 
-    def _conclude(self, reading: LDIFReading) -> None:
-        self._doubt(reading.truncation)
-        for reference in reading.references:
+    def _conclude(self) -> None:
+        outcome = self._source.outcome
+        self._failure = outcome if isinstance(outcome, Failed) else None
+        self._doubt(outcome.reason if isinstance(outcome, Partial) else None)
+        references = self._source.references
+        for reference in references:
             if self._is_gap(reference):
-                self._doubt(f"the export leaves out what stands under {reference}")
+                self._doubt(f"the source leaves out what stands under {reference}")
         for base in self._bases_to_see.values():
             self._doubt(f"the base '{base}' is not in the file")
-        self._doubt(self._source.doubt(checksum_required=self._settings.checksum_required))
-        self.counts.references = len(reading.references)
+        self.counts.references = len(references)
         self.counts.missing_primary_groups = self._index.count_missing_primary_groups(
             raw.security_id for raw in self._raw_groups if raw.security_id is not None
         )

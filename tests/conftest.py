@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.certificates import Certificates, make_certificates, today
 from tests.postgresql import (
     DatabaseFactory,
     default_binary_folders,
     enter_session_server,
     pick_server_user,
 )
+from tests.slapd import SlapdFactory, slapd_factory
 
 # `explore` looks at new cases on each run; `gate` repeats the same ones, so that a gate says the same thing
 # twice about the same code. Neither has a deadline: a loaded machine is no fault of the code.
@@ -46,3 +48,21 @@ def postgresql_database(postgresql_dsn: str) -> Iterator[DatabaseFactory]:
     factory = DatabaseFactory(postgresql_dsn)
     yield factory
     factory.drop_all()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates for servers on this machine, good and bad."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"), now=today())
+
+
+@pytest.fixture(scope="session")
+def make_slapd(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[SlapdFactory]:
+    """Make private OpenLDAP servers: `slapd = make_slapd(export)`. They end with the session.
+
+    Without the programs the test is skipped, or failed when REQUIRE_SLAPD=1.
+    """
+    with slapd_factory(tmp_path_factory.mktemp("slapd"), certificates, os.environ) as factory:
+        yield factory

@@ -3,6 +3,7 @@
 # Usage: tools/test_services.sh PYTHON
 # PostgreSQL: one on PATH, the distribution's, or the wheel of the `dev` extra will do. Only where none of them
 # is there or runs, and this is root on Debian, is the distribution's package installed, without a cluster.
+# OpenLDAP: the distribution's, installed by root on Debian if it is missing, without a directory of the system's own.
 set -u
 
 python=$1
@@ -29,6 +30,25 @@ install_postgresql() {
         { apt-get update -qq && apt-get install -qq --no-install-recommends -y postgresql; }; } >/dev/null 2>&1
 }
 
+has_slapd() {
+    for folder in /usr/sbin /usr/lib/openldap /usr/libexec /usr/local/libexec; do
+        [ -x "$folder/slapd" ] && command -v ldapmodify >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
+install_slapd() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing OpenLDAP's server for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # Without configuration there is no directory, and so nothing to start.
+    echo 'slapd slapd/no_configuration boolean true' | debconf-set-selections || return 1
+    { apt-get install -qq --no-install-recommends -y slapd ldap-utils ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y slapd ldap-utils; }; } >/dev/null 2>&1
+}
+
 has_postgresql || install_postgresql ||
     echo "usher: no PostgreSQL server here; tests marked 'pg' will say so" >&2
+has_slapd || install_slapd ||
+    echo "usher: no OpenLDAP server here; tests marked 'slapd' will say so" >&2
 exit 0

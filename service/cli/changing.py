@@ -51,11 +51,18 @@ def show_preview(
 ) -> None:
     """Print who gains and loses what, the seats before and after, and the hash that applying takes."""
     output = current().output
-    with administration.read() as reader:
-        scopes = read_model(reader, reader.organisation()).scopes
     if output.is_json:
         output.document({**(document or {}), **preview_document(foresight)})
         return
+    show_people(administration, foresight)
+    output.line(f"Plan hash: {foresight.plan_hash}")
+
+
+def show_people(administration: Administration, foresight: Foresight) -> None:
+    """Print the first people who change, and how many change in all."""
+    output = current().output
+    with administration.read() as reader:
+        scopes = read_model(reader, reader.organisation()).scopes
     people = foresight.preview.changes
     rows = [_person_row(change, foresight.names, scopes) for change in people[:_PEOPLE_SHOWN]]
     if rows:
@@ -70,7 +77,6 @@ def show_preview(
     losing = foresight.preview.losing_everything
     if losing:
         output.line(f"{len(losing)} of them would lose all access.")
-    output.line(f"Plan hash: {foresight.plan_hash}")
 
 
 def preview_document(foresight: Foresight) -> dict[str, object]:

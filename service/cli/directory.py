@@ -1,7 +1,6 @@
 """`usher directory`: where people and groups come from."""
 
 import shlex
-from collections.abc import Mapping
 
 import click
 
@@ -16,14 +15,21 @@ from provisioning.tokens import is_live
 from scim.profiles import PROFILES
 from service.administration import Administration
 from service.cli.frame import Invocation, UsherGroup, current, organisation_option
+from service.cli.ldap import LDAP_COMMANDS
 from service.cli.output import clean
 from service.cli.staged import allow, reject, staged
 from service.cli.token import token_document, token_text
-from service.directories import LDIFDirectory, PushDirectory, ldif_settings, push_settings, scim_base_url
+from service.cli.values import GUARD_HELP, parse_guards
+from service.directories import (
+    LDIFDirectory,
+    PushDirectory,
+    ldif_settings,
+    push_settings,
+    scim_base_url,
+    server_urls,
+)
 from service.names import find_directory, find_push_directory, find_role
 from sync.dialects import DIALECTS
-
-_GUARD_DEFAULTS = GuardLimits()
 
 
 @click.group(cls=UsherGroup)
@@ -34,6 +40,8 @@ def directory() -> None:
 directory.add_command(staged)
 directory.add_command(allow)
 directory.add_command(reject)
+for ldap_command in LDAP_COMMANDS:
+    directory.add_command(ldap_command)
 
 
 @directory.command("add-ldif")
@@ -67,7 +75,7 @@ directory.add_command(reject)
     "guards",
     multiple=True,
     metavar="LIMIT=NUMBER",
-    help=f"A limit of the guard: {', '.join(sorted(GuardLimits.__dataclass_fields__))}.",
+    help=GUARD_HELP,
 )
 @click.option("--replace", is_flag=True, help="Change the directory of this name instead of adding one.")
 @organisation_option
@@ -98,7 +106,7 @@ def add_ldif(
             id_attribute=id_attribute,
             absence_grace_runs=grace,
             checksum_required=checksum,
-            guard=_parse_guards(guards),
+            guard=parse_guards(guards),
         ),
         now=administration.wiring.clock(),
     )
@@ -138,7 +146,7 @@ def add_ldif(
     "guards",
     multiple=True,
     metavar="LIMIT=NUMBER",
-    help=f"A limit of the guard: {', '.join(sorted(GuardLimits.__dataclass_fields__))}.",
+    help=GUARD_HELP,
 )
 @click.option("--replace", is_flag=True, help="Change the directory of this name instead of adding one.")
 @organisation_option
@@ -166,7 +174,7 @@ def add_scim(
             relink=relink or "",
             refuse_foreign_domains=refuse_foreign_domains,
             is_paused=known is not None and bool(known.settings.get("paused")),
-            guard=_parse_guards(guards),
+            guard=parse_guards(guards),
         )
     )
     directory_id = known.directory_id if known else DirectoryId(administration.wiring.mint.id())
@@ -229,19 +237,6 @@ def _set_paused(name: str, *, is_paused: bool) -> StoredDirectory:
     return known
 
 
-def _parse_guards(guards: tuple[str, ...]) -> Mapping[str, int]:
-    found: dict[str, int] = {}
-    for guard in guards:
-        limit, equals, number = guard.partition("=")
-        if not equals or limit not in GuardLimits.__dataclass_fields__ or not number.isdigit():
-            known = ", ".join(sorted(GuardLimits.__dataclass_fields__))
-            raise click.BadParameter(
-                f"'{guard}' is no limit; write one of {known} as NAME=NUMBER", param_hint="--guard"
-            )
-        found[limit] = int(number)
-    return found
-
-
 @directory.command("list")
 @organisation_option
 def list_() -> None:
@@ -291,7 +286,7 @@ def _common_row(reader: Reader, known: StoredDirectory) -> dict[str, object]:
         "directory": known.name,
         "id": known.directory_id,
         "kind": known.kind,
-        "source": known.settings.get("file", ""),
+        "source": ", ".join(server_urls(known.settings)) or known.settings.get("file", ""),
         "interval_seconds": known.interval_seconds,
         "last_success_at": known.last_success_at,
         "next_run_at": known.next_run_at,

@@ -14,6 +14,7 @@ from service.errors import (
     ServiceError,
     SettingsError,
 )
+from service.slapd import SlapdError
 from storage.errors import (
     ConflictError,
     DatabaseAddressError,
@@ -48,6 +49,7 @@ _EXITS: Final[Mapping[type[BaseException], int]] = {
     FileAccessError: OUTSIDE,
     MissingKeyError: OUTSIDE,
     ServerStartError: OUTSIDE,
+    SlapdError: OUTSIDE,
     StorageError: OUTSIDE,
     UnknownOrganisationError: REFUSED,
     UnknownEnvironmentError: REFUSED,

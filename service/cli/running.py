@@ -12,11 +12,13 @@ from service.cli.frame import Invocation, UsherCommand, current
 from service.cli.output import clean
 from service.cli.values import seats_text
 from service.demo import INTERVAL_SECONDS, PreparedDemo, command_name, next_steps, prepare_demo, push_steps
+from service.demo_ldap import SUFFIX, ldap_steps, prepare_ldap_demo, sample_export
 from service.doctor import Level, examine
 from service.logs import set_up_logs
 from service.opening import open_and_upgrade, open_for_service
 from service.server import serve as serve_until_stopped
 from service.settings import Settings, known_variables
+from service.slapd import PrivateSlapd, find_programs, run_slapd
 
 
 def _at_address(settings: Settings, host: str | None, port: int | None) -> Settings:
@@ -44,9 +46,12 @@ def serve(host: str | None, port: int | None) -> None:
 
 @click.command(cls=UsherCommand)
 @click.option("--once", is_flag=True, help="Make the sample organisations and end; do not serve.")
+@click.option(
+    "--ldap", "over_ldap", is_flag=True, help="One organisation alone, read from a private OpenLDAP server."
+)
 @click.option("--host", help="The address to listen at. Default: USHER_HOST, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port. Default: USHER_PORT, or 8000.")
-def demo(once: bool, host: str | None, port: int | None) -> None:
+def demo(once: bool, over_ldap: bool, host: str | None, port: int | None) -> None:
     """Run the service with two sample organisations.
 
     They are made on the first start and kept on later ones.
@@ -55,17 +60,27 @@ def demo(once: bool, host: str | None, port: int | None) -> None:
     settings = _at_address(call.settings, host, port)
     output = call.output
     with ExitStack() as stack:
+        programs = find_programs(call.environ) if over_ldap else None
         if once:
             wiring = stack.enter_context(open_and_upgrade(settings))
         else:
             set_up_logs(settings)
             wiring = open_for_service(settings, stack)
         output.note(f"Usher: database {wiring.database.address}")
-        prepared = prepare_demo(wiring, call.actor, tell=lambda line: output.note(f"  {clean(line)}"))
-        if call.is_json:
-            output.document([_demo_document(demo) for demo in prepared])
+
+        def tell(line: str) -> None:
+            output.note(f"  {clean(line)}")
+
+        if programs is not None:
+            folder = settings.data / "slapd"
+            slapd = stack.enter_context(run_slapd(folder, sample_export(), suffix=SUFFIX, programs=programs))
+            _show_ldap_demo(call, prepare_ldap_demo(wiring, call.actor, slapd, tell=tell), slapd)
         else:
-            _show_demo(call, prepared)
+            prepared = prepare_demo(wiring, call.actor, tell=tell)
+            if call.is_json:
+                output.document([_demo_document(demo) for demo in prepared])
+            else:
+                _show_demo(call, prepared)
         if once:
             return
         serve_until_stopped(wiring, when_ready=lambda address: _show_address(call, address))
@@ -86,14 +101,33 @@ def _demo_document(prepared: PreparedDemo) -> dict[str, object]:
     }
 
 
+def _show_ldap_demo(call: Invocation, prepared: PreparedDemo, slapd: PrivateSlapd) -> None:
+    if call.is_json:
+        call.output.document([_demo_document(prepared)])
+        return
+    line = call.output.line
+    line(_summary(prepared))
+    line()
+    line(f"An OpenLDAP server of its own listens at {slapd.url} until this ends. In another terminal:")
+    for step in ldap_steps(slapd, command_name(sys.argv[0], Path.cwd()), call.settings.data):
+        line(f"  {step}")
+    line()
+    line(f"What is changed there is read within {INTERVAL_SECONDS} seconds.")
+    sys.stdout.flush()
+
+
+def _summary(demo: PreparedDemo) -> str:
+    state = "is new" if demo.is_new else "is there already and stays as it is"
+    return (
+        f"Organisation '{demo.demo.name}' ({demo.demo.environment}) {state}: {demo.users} people and "
+        f"{demo.groups} groups; {demo.seated} of {seats_text(demo.seat_limit)} seats used, {demo.waiting} wait."
+    )
+
+
 def _show_demo(call: Invocation, prepared: list[PreparedDemo]) -> None:
     line = call.output.line
     for demo in prepared:
-        state = "is new" if demo.is_new else "is there already and stays as it is"
-        line(
-            f"Organisation '{demo.demo.name}' ({demo.demo.environment}) {state}: {demo.users} people and "
-            f"{demo.groups} groups; {demo.seated} of {seats_text(demo.seat_limit)} seats used, {demo.waiting} wait."
-        )
+        line(_summary(demo))
     line()
     line("What to try next, in another terminal:")
     for step in next_steps(prepared, command_name(sys.argv[0], Path.cwd())):

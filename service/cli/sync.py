@@ -47,23 +47,30 @@ def sync() -> None:
 @sync.command()
 @click.argument("directory", required=False, default="")
 @click.option("--dry-run", is_flag=True, help="Print the plan and store nothing.")
+@click.option("--full", is_flag=True, help="Read everything, even where only changes could be asked for.")
 @click.option(
     "--approve", default="", metavar="HASH", help="Let the plan that the guard holds through, once."
 )
 @organisation_option
-def run(directory: str, dry_run: bool, approve: str) -> None:
+def run(directory: str, dry_run: bool, full: bool, approve: str) -> None:
     """Read a directory now and apply what changed, within the guard's limits."""
     call = current()
     administration = call.administration
     with administration.read() as reader:
         known = find_directory(reader, directory)
     if dry_run:
-        _show_plan(call, known, plan_now(administration.wiring, administration.organisation_id, known))
+        planned = plan_now(administration.wiring, administration.organisation_id, known, full=full)
+        _show_plan(call, known, planned)
         return
     lease = claim_directory(administration.wiring, known)
     with _progress_bar(call) as progress:
         done = run_claimed(
-            administration.wiring, lease, approval=approve, approved_by=call.actor.admin_id, progress=progress
+            administration.wiring,
+            lease,
+            approval=approve,
+            approved_by=call.actor.admin_id,
+            progress=progress,
+            full=full,
         )
     _show_run(call, known, done)
     codes = {"blocked": REFUSED, "failed": OUTSIDE}
@@ -91,6 +98,8 @@ def _show_plan(call: Invocation, known: StoredDirectory, planned: PlannedRun) ->
                 "plan_hash": "" if plan.is_empty else plan.hash,
                 "is_complete": planned.reading.is_complete,
                 "reason": planned.reading.reason,
+                "method": planned.reading.method,
+                "method_reason": planned.reading.method_reason,
                 "limits_crossed": list(planned.crossed),
                 "counters": dict(planned.reading.counters),
                 "lines": list(plan.lines()),
@@ -129,6 +138,9 @@ def _show_reading(call: Invocation, reading: Reading, counts: SnapshotCounts) ->
         f"Read {counts.seen} entries: {counts.users} users, {counts.groups} groups, {counts.rejected} rejected"
         f"{_ignored(counts)}."
     )
+    if reading.method:
+        way = "Only what has changed was read" if reading.is_incremental else "Everything was read"
+        call.output.line(f"{way} ({reading.method}): {clean(reading.method_reason)}.")
     if not reading.is_complete:
         call.output.line(f"Incomplete, so nobody is removed for being absent: {clean(reading.reason)}")
     _show_doubts(call, counts)
@@ -141,9 +153,8 @@ def _ignored(counts: SnapshotCounts) -> str:
 
 def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
     for rejection in counts.rejections[:_REJECTIONS_SHOWN]:
-        call.output.line(
-            f"  rejected, line {rejection.line}, {clean(rejection.dn) or '(no dn)'}: {clean(rejection.reason)}"
-        )
+        place, dn = f"{counts.place} {rejection.number}", clean(rejection.dn) or "(no dn)"
+        call.output.line(f"  rejected, {place}, {dn}: {clean(rejection.reason)}")
     if counts.rejected > _REJECTIONS_SHOWN:
         call.output.line(f"  ... and {counts.rejected - _REJECTIONS_SHOWN} more rejected entries")
     told = (
@@ -160,7 +171,7 @@ def _show_doubts(call: Invocation, counts: SnapshotCounts) -> None:
 def _rejections(counts: SnapshotCounts | None) -> list[dict[str, object]]:
     if counts is None:
         return []
-    return [{"line": item.line, "dn": item.dn, "reason": item.reason} for item in counts.rejections]
+    return [{counts.place: item.number, "dn": item.dn, "reason": item.reason} for item in counts.rejections]
 
 
 def _show_run(call: Invocation, known: StoredDirectory, done: Run) -> None:
@@ -169,7 +180,14 @@ def _show_run(call: Invocation, known: StoredDirectory, done: Run) -> None:
         call.output.document({**run_document(record, known.name), "rejections": _rejections(done.counts)})
         return
     if done.counts is not None:
-        reading = Reading(record.source_hash, record.counters, record.state != "partial", record.reason)
+        reading = Reading(
+            record.source_hash,
+            record.counters,
+            record.state != "partial",
+            record.reason,
+            record.method,
+            record.method_reason,
+        )
         _show_reading(call, reading, done.counts)
     call.output.line(_run_sentence(known, record))
 
@@ -205,6 +223,8 @@ def run_document(record: RunRecord, directory: str) -> dict[str, object]:
         "reason": record.reason,
         "plan_hash": record.plan_hash,
         "approved_by": record.approved_by,
+        "method": record.method,
+        "method_reason": record.method_reason,
         "plan": record.plan,
     }
 
@@ -233,6 +253,7 @@ def history(directory: str, limit: int) -> None:
         "started_at": "Began",
         "directory": "Directory",
         "state": "State",
+        "method": "Method",
         "seen": "Entries",
         "did": "Did",
         "reason": "Reason",

@@ -1,13 +1,16 @@
 """Values as people type them: moments, seats, grants."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import click
 
+from provisioning.guard import GuardLimits
 from provisioning.state import UNLIMITED
 from service.wiring import utc_now
 
+GUARD_HELP = f"A limit of the guard: {', '.join(sorted(GuardLimits.__dataclass_fields__))}."
 _SPAN = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])")
 _UNITS = {
     "s": timedelta(seconds=1),
@@ -111,3 +114,17 @@ GRANT = GrantType()
 def seats_text(limit: int | None) -> str:
     """A seat limit in words."""
     return "unlimited" if limit is None or limit == UNLIMITED else str(limit)
+
+
+def parse_guards(guards: Sequence[str]) -> Mapping[str, int]:
+    """Limits of the guard as they are typed, NAME=NUMBER. Raises BadParameter."""
+    found: dict[str, int] = {}
+    for guard in guards:
+        limit, equals, number = guard.partition("=")
+        if not equals or limit not in GuardLimits.__dataclass_fields__ or not number.isdigit():
+            known = ", ".join(sorted(GuardLimits.__dataclass_fields__))
+            raise click.BadParameter(
+                f"'{guard}' is no limit; write one of {known} as NAME=NUMBER", param_hint="--guard"
+            )
+        found[limit] = int(number)
+    return found

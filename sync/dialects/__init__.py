@@ -6,12 +6,15 @@ from typing import Final
 
 from sync.dialects.active_directory import ACTIVE_DIRECTORY
 from sync.dialects.dialect import Dialect, DialectSettings, Moment
+from sync.dialects.ds389 import DS389
 from sync.dialects.generic import GENERIC
 from sync.dialects.openldap import OPENLDAP
 from sync.dialects.schema import SchemaDialect
 from sync.errors import DialectError
 
-_SCHEMAS: Final = MappingProxyType({schema.name: schema for schema in (OPENLDAP, ACTIVE_DIRECTORY, GENERIC)})
+_SCHEMAS: Final = MappingProxyType(
+    {schema.name: schema for schema in (OPENLDAP, ACTIVE_DIRECTORY, DS389, GENERIC)}
+)
 
 DIALECTS: Final = tuple(_SCHEMAS)
 

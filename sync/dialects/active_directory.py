@@ -11,7 +11,7 @@ from typing import Final
 
 from sync.dialects.activity import account_control, account_expires, read_integer
 from sync.dialects.schema import Schema
-from sync.ldif_reader import Attributes
+from sync.entries import Attributes
 
 # INTERDOMAIN_TRUST_ACCOUNT, WORKSTATION_TRUST_ACCOUNT, SERVER_TRUST_ACCOUNT. Source: [MS-ADTS] section
 # 2.2.16.
@@ -93,4 +93,6 @@ ACTIVE_DIRECTORY: Final = Schema(
     ignored_built_in=_ignored_built_in,
     primary_group=primary_group,
     primary_group_attributes=("objectsid", "primarygroupid"),
+    # Computers are users as well there, and often more than the people.
+    user_filter="(&(objectCategory=person)(objectClass=user))",
 )

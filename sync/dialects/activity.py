@@ -9,7 +9,7 @@ from typing import Final
 
 from directory.facts import Activity
 from sync.dialects.dialect import Moment
-from sync.ldif_reader import Attributes
+from sync.entries import Attributes
 
 Rule = Callable[[bytes, Moment], Activity]
 

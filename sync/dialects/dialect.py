@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from directory.facts import Activity, GroupFacts, UserFacts
 from directory.ids import ExternalId
-from sync.ldif_reader import Attributes, LDIFEntry
+from sync.entries import Attributes, RawEntry
 
 _FILETIME_EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ class UserEntry(NamedTuple):
     external_id: ExternalId
     fingerprint: bytes
     activity: Activity
-    entry: LDIFEntry
+    entry: RawEntry
     mails: list[bytes]
     uids: list[bytes]
     primary_group: bytes | None
@@ -39,7 +39,7 @@ class GroupEntry(NamedTuple):
 
     external_id: ExternalId
     facts: GroupFacts
-    entry: LDIFEntry
+    entry: RawEntry
     member_dns: list[bytes]
     member_uids: list[bytes]
     security_id: bytes | None
@@ -48,13 +48,13 @@ class GroupEntry(NamedTuple):
 class ContainerEntry(NamedTuple):
     """An entry that only holds others: an organisational unit, a domain."""
 
-    entry: LDIFEntry
+    entry: RawEntry
 
 
 class IgnoredEntry(NamedTuple):
     """An entry of no concern: `reason` is one word for it, such as `computer` or `contact`."""
 
-    entry: LDIFEntry
+    entry: RawEntry
     reason: str
 
 
@@ -115,11 +115,41 @@ class Dialect(Protocol):
     def name(self) -> str: ...
 
     @property
+    def mapping(self) -> str:
+        """What an entry's facts depend on besides its attributes, as a digest."""
+        ...
+
+    @property
+    def id_attributes(self) -> tuple[str, str]:
+        """What identifies a user, and what a group."""
+        ...
+
+    @property
+    def member_attributes(self) -> tuple[str, ...]:
+        """Where a group lists its members by DN."""
+        ...
+
+    @property
+    def member_uid_attribute(self) -> str | None:
+        """Where a group lists its members by uid."""
+        ...
+
+    @property
     def wanted(self) -> frozenset[str]:
         """The attributes that this dialect looks at, in lower case."""
         ...
 
-    def read(self, entry: LDIFEntry) -> DirectoryEntry:
+    @property
+    def user_filter(self) -> str:
+        """The filter by which a server is asked for users, when the settings give none."""
+        ...
+
+    @property
+    def group_filter(self) -> str:
+        """The filter by which a server is asked for groups, when the settings give none."""
+        ...
+
+    def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
 
         Raises: EntryError when it is a user or a group, or might be one, and cannot be taken over.
@@ -128,6 +158,10 @@ class Dialect(Protocol):
 
     def identify(self, attributes: Attributes) -> Identity | None:
         """Say whose attributes these are, perhaps not all of an entry; None when surely of no user and no group."""
+        ...
+
+    def read_id(self, values: list[bytes] | None, *, is_group: bool) -> ExternalId | None:
+        """The id that the values of one of `id_attributes` hold."""
         ...
 
     def user_facts(self, user: UserEntry) -> UserFacts:

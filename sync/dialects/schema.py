@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from directory.facts import Activity, GroupFacts, UserFacts, name_key
+from directory.ids import ExternalId
 from sync.dialects.activity import Rule, decide, one_of
 from sync.dialects.dialect import (
     ContainerEntry,
@@ -20,8 +21,8 @@ from sync.dialects.dialect import (
     UserEntry,
 )
 from sync.dialects.ids import external_id, id_reader
+from sync.entries import Attributes, RawEntry
 from sync.errors import DialectError, EntryError
-from sync.ldif_reader import Attributes, LDIFEntry
 
 # Raised whenever the same entry gives other facts than before, so that every entry counts as changed once.
 _MAPPING_VERSION: Final = 1
@@ -67,6 +68,8 @@ class Schema:
     ignored_built_in: Callable[[Attributes], str | None] = _never_ignored
     primary_group: Callable[[Attributes], bytes | None] = _no_primary_group
     primary_group_attributes: tuple[str, ...] = ()
+    user_filter: str = ""
+    """What a server is asked for users by, where the classes alone would fetch too many."""
 
 
 class SchemaDialect:
@@ -103,6 +106,22 @@ class SchemaDialect:
         return self._schema.name
 
     @property
+    def mapping(self) -> str:
+        return self._digest.hexdigest()
+
+    @property
+    def id_attributes(self) -> tuple[str, str]:
+        return self._id_attribute, self._group_id_attribute
+
+    @property
+    def member_attributes(self) -> tuple[str, ...]:
+        return self._member_attributes
+
+    @property
+    def member_uid_attribute(self) -> str | None:
+        return self._schema.member_uid_attribute
+
+    @property
     def wanted(self) -> frozenset[str]:
         schema = self._schema
         others = (
@@ -126,7 +145,15 @@ class SchemaDialect:
             }
         )
 
-    def read(self, entry: LDIFEntry) -> DirectoryEntry:
+    @property
+    def user_filter(self) -> str:
+        return self._schema.user_filter or _any_class(self._schema.user_classes)
+
+    @property
+    def group_filter(self) -> str:
+        return _any_class(self._schema.group_classes)
+
+    def read(self, entry: RawEntry) -> DirectoryEntry:
         """Say what the entry is.
 
         Raises: EntryError when it is a user or a group, or might be one, and cannot be taken over.
@@ -149,6 +176,9 @@ class SchemaDialect:
             found = external_id(attributes.get(self._group_id_attribute), self._read_group_id)
             return Identity(found, True, [], None)
         return None
+
+    def read_id(self, values: list[bytes] | None, *, is_group: bool) -> ExternalId | None:
+        return external_id(values, self._read_group_id if is_group else self._read_id)
 
     def user_facts(self, user: UserEntry) -> UserFacts:
         """The facts that the user's entry holds. A value that is not UTF-8 text is left out."""
@@ -193,7 +223,7 @@ class SchemaDialect:
             return _CONTAINER, ""
         return "ignored", "other"
 
-    def _read_user(self, entry: LDIFEntry) -> UserEntry | IgnoredEntry:
+    def _read_user(self, entry: RawEntry) -> UserEntry | IgnoredEntry:
         attributes, schema = entry.attributes, self._schema
         reason = self._ignored_built_in(attributes) or schema.ignored_user(attributes)
         if reason is not None:
@@ -216,7 +246,7 @@ class SchemaDialect:
             schema.primary_group(attributes),
         )
 
-    def _read_group(self, entry: LDIFEntry) -> GroupEntry | IgnoredEntry:
+    def _read_group(self, entry: RawEntry) -> GroupEntry | IgnoredEntry:
         attributes, schema = entry.attributes, self._schema
         if attributes.get("isdeleted", [b""])[0].upper() == b"TRUE":
             return IgnoredEntry(entry, "deleted")
@@ -253,7 +283,7 @@ class SchemaDialect:
                     return text
         return ""
 
-    def _fingerprint(self, entry: LDIFEntry, activity: Activity) -> bytes:
+    def _fingerprint(self, entry: RawEntry, activity: Activity) -> bytes:
         # The activity stands for the attributes behind it: an end that has passed changes it, and no
         # attribute.
         attributes = entry.attributes
@@ -264,6 +294,10 @@ class SchemaDialect:
         digest = self._digest.copy()
         digest.update(repr(shown).encode("ascii"))
         return digest.digest()
+
+
+def _any_class(classes: frozenset[str]) -> str:
+    return f"(|{''.join(f'(objectClass={name})' for name in sorted(classes))})"
 
 
 def _no_id(attributes: Attributes, name: str) -> str:

@@ -54,15 +54,56 @@ def test_runs_are_newest_first(tenant: Tenant) -> None:
         assert writer.runs(None, 9) == [runs[2], runs[1], runs[0], far]
 
 
-def test_the_last_applied_run_is_the_newest_that_began_to_apply(tenant: Tenant) -> None:
+def test_the_last_applied_run_is_the_one_of_the_highest_fence_that_began_to_apply(tenant: Tenant) -> None:
     event_id = EventId(new_id())
-    applied = run(tenant.directory_id, started_event=event_id)
+    applied = run(tenant.directory_id, 7, started_event=event_id, started_at=NOW - MINUTE)
     with tenant.unit_of_work.write() as writer:
         assert writer.last_applied_run(tenant.directory_id) is None
         writer.insert_run(applied)
-        writer.insert_run(run(tenant.directory_id, started_event=event_id, started_at=NOW - MINUTE))
-        writer.insert_run(run(tenant.directory_id, started_at=NOW + MINUTE))
+        # Of another worker, whose clock goes ahead.
+        writer.insert_run(run(tenant.directory_id, 6, started_event=event_id))
+        writer.insert_run(run(tenant.directory_id, 8, started_at=NOW + MINUTE))
         assert writer.last_applied_run(tenant.directory_id) == applied
+
+
+def fences(tenant: Tenant) -> list[int]:
+    with tenant.unit_of_work.read() as reader:
+        return sorted(one.fence for one in reader.runs(tenant.directory_id, 99))
+
+
+def test_of_the_history_the_latest_runs_stay_and_what_the_next_run_looks_back_at(
+    tenant: Tenant, other: Tenant
+) -> None:
+    event_id = EventId(new_id())
+    far = run(other.directory_id, state="completed", started_at=NOW - 9 * MINUTE)
+    with other.unit_of_work.write() as writer:
+        writer.insert_run(far)
+    with tenant.unit_of_work.write() as writer:
+        for fence in range(1, 10):
+            applied = event_id if fence in {1, 2} else None
+            state = "running" if fence == 3 else "completed"
+            begun = NOW + (fence - 9) * MINUTE
+            writer.insert_run(
+                run(tenant.directory_id, fence, state=state, started_event=applied, started_at=begun)
+            )
+        assert writer.delete_runs(other.directory_id, NOW, 0) == 0
+        assert writer.delete_runs(tenant.directory_id, NOW - 60 * MINUTE, 9) == 0
+        assert writer.delete_runs(tenant.directory_id, NOW - 60 * MINUTE, 5) == 2
+    assert fences(tenant) == [2, 3, 5, 6, 7, 8, 9]
+
+    with tenant.unit_of_work.write() as writer:
+        assert writer.delete_runs(tenant.directory_id, NOW - 2 * MINUTE, 99) == 2
+    assert fences(tenant) == [2, 3, 7, 8, 9]
+    with other.unit_of_work.read() as reader:
+        assert reader.runs(None, 9) == [far]
+
+
+def test_a_history_without_a_run_that_applied_anything_is_trimmed_as_well(tenant: Tenant) -> None:
+    with tenant.unit_of_work.write() as writer:
+        for fence in (1, 2):
+            writer.insert_run(run(tenant.directory_id, fence, state="failed"))
+        assert writer.delete_runs(tenant.directory_id, NOW, 1) == 1
+    assert fences(tenant) == [2]
 
 
 def test_runs_that_never_ended_are_interrupted(tenant: Tenant) -> None:

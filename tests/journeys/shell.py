@@ -43,13 +43,13 @@ class Shell:
     def exports(self) -> Path:
         return self.settings.exports
 
-    def invoke(self, *arguments: str) -> Result:
+    def invoke(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
         changes: Mapping[str, str | None] = {
             **{name: None for name in os.environ if name.startswith("USHER_")},
             **{name: value for name, value in self.environ.items() if name.startswith("USHER_")},
         }
         return CliRunner().invoke(
-            cli, list(arguments), env=changes, prog_name="usher", catch_exceptions=False
+            cli, list(arguments), input=stdin, env=changes, prog_name="usher", catch_exceptions=False
         )
 
     def answer(self, *arguments: str, code: int = 0) -> str:

@@ -3,14 +3,17 @@
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from service.app import REQUEST_LOG
 from tests.architecture.project import ROOT
+from tests.certificates import Certificates
 from tests.journeys.sequences import Player, load_sequence, make_client
 from tests.journeys.shell import Shell
+from tests.slapd import PASSWORD, SlapdFactory, account
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAYLOAD = re.compile(r"\]\(\.\./\.\./(tests/payloads/[a-z]+/[a-z0-9-]+\.json)\)")
@@ -43,6 +46,66 @@ def test_the_guide_to_ldif_leads_from_an_export_to_roles(
     assert "5 of 5 seats used (plan Standard)" in seats[0]
     assert "wait" not in seats[1]
     assert (tmp_path / "events.csv").stat().st_size > 0
+
+
+@pytest.mark.slapd
+def test_the_guide_to_openldap_leads_from_a_look_at_the_server_to_a_new_password(
+    blank_shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_slapd: SlapdFactory,
+    certificates: Certificates,
+) -> None:
+    slapd = make_slapd(EXPORT)
+    monkeypatch.chdir(tmp_path)
+    prepare_reader(tmp_path, certificates)
+    meant = {
+        "ldap.example.org": f"localhost:{slapd.tls_port}",
+        "cn=usher,ou=services,dc=example,dc=org": account("reader"),
+    }
+
+    outputs = [
+        (line, run(blank_shell, replaced(line, meant))) for line in commands_of("docs/guides/openldap.md")
+    ]
+
+    told = dict(outputs)
+    assert "The first 10 of 2000 people:" in outputs[3][1]
+    assert "2000 people would be new" in told["usher directory preview hq"]
+    assert "5 of 5 seats used (plan Standard)" in told["usher seats"]
+    assert "the old one, which is forgotten" in outputs[-1][1]
+
+
+@pytest.mark.parametrize("guide", ["active-directory", "389ds"])
+def test_the_guide_to_a_server_that_is_not_here_asks_it_in_the_right_words(
+    blank_shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificates: Certificates,
+    guide: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare_reader(tmp_path, certificates)
+    meant = {f"{name}.example.org": "127.0.0.1:1" for name in ("ldap", "dc1", "dc2")}
+    needs_server = ("usher directory test", "usher directory preview", "usher sync run")
+
+    for line in commands_of(f"docs/guides/{guide}.md"):
+        words = shlex.split(replaced(line, meant).removeprefix("usher "))
+        blank_shell.answer(*words, code=3 if line.startswith(needs_server) else 0)
+
+    (row,) = blank_shell.json("directory", "list")
+    assert row["kind"] == "ldap"
+
+
+def prepare_reader(folder: Path, certificates: Certificates) -> None:
+    """The files that the guides to directory servers speak of."""
+    shutil.copy(certificates.authority, folder / "ca.pem")
+    (folder / "reader.password").write_text(PASSWORD, encoding="utf-8")
+
+
+def replaced(line: str, meant: Mapping[str, str]) -> str:
+    for name, own in meant.items():
+        line = line.replace(name, own)
+    return line
 
 
 @pytest.mark.parametrize("guide", SCIM_GUIDES)

@@ -11,6 +11,7 @@ from audit.body import EventBody, parse_body
 from audit.sentences import describe
 from directory.changes import Change, PutDirectory, PutToken, SetOverride
 from directory.ids import DirectoryId, EventId, OverrideId, RoleId
+from provisioning.apply import Exchange
 from provisioning.commands import Applied
 from provisioning.ports import EventQuery
 from service import jobs
@@ -109,6 +110,57 @@ def test_retention_looks_at_directories_that_are_read_only(world: Administration
     clock.advance(days=90)
 
     assert jobs.delete_after_retention(world.wiring) == 0
+
+
+def test_who_comes_back_while_the_retention_looks_on_is_not_deleted(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_export(world.wiring, "anna")
+    clock.advance(minutes=2)
+    (lease,) = claim_due(world.wiring, limit=5)
+    run_claimed(world.wiring, lease)
+    clock.advance(days=31)
+    apply = Administration.apply
+
+    def come_back_first(
+        self: Administration,
+        changes: Sequence[Change],
+        *,
+        directory_id: DirectoryId | None = None,
+        exchange: Exchange | None = None,
+    ) -> Applied:
+        monkeypatch.setattr(Administration, "apply", apply)
+        write_export(world.wiring, "anna", "ben")
+        (lease,) = claim_due(world.wiring, limit=5)
+        run_claimed(world.wiring, lease)
+        return apply(self, changes, directory_id=directory_id, exchange=exchange)
+
+    monkeypatch.setattr(Administration, "apply", come_back_first)
+
+    assert jobs.delete_after_retention(world.wiring) == 0
+    assert "ben@acme.example" in active_mails(world)
+
+
+def test_the_history_of_runs_is_bounded_in_number_and_in_time(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "RUNS_KEPT", 3)
+    for _ in range(5):
+        clock.advance(minutes=2)
+        (lease,) = claim_due(world.wiring, limit=5)
+        run_claimed(world.wiring, lease)
+
+    # The first one is the last that changed anything.
+    assert jobs.delete_old_runs(world.wiring) == 2
+    assert count_runs(world) == 4
+    clock.advance(days=91)
+    assert jobs.delete_old_runs(world.wiring) == 3
+    assert count_runs(world) == 1
+
+
+def count_runs(world: Administration) -> int:
+    with world.read() as reader:
+        return len(reader.runs(None, 99))
 
 
 def add_token(world: Administration, *, days: int | None) -> str:

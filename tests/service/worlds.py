@@ -63,7 +63,9 @@ def write_export(wiring: Wiring, *uids: str) -> None:
     (wiring.settings.exports / "hq.ldif").write_text(export(people(*uids), {"staff": uids}), encoding="utf-8")
 
 
-def add_directory(administration: Administration, *, interval_seconds: int = 60) -> DirectoryId:
+def add_directory(
+    administration: Administration, *, name: str = "hq", interval_seconds: int = 60
+) -> DirectoryId:
     wiring = administration.wiring
     settings = ldif_settings(
         LDIFDirectory(
@@ -76,7 +78,7 @@ def add_directory(administration: Administration, *, interval_seconds: int = 60)
         now=wiring.clock(),
     )
     directory_id = DirectoryId(wiring.mint.id())
-    administration.apply([PutDirectory(directory_id, "ldif", "hq", settings)])
+    administration.apply([PutDirectory(directory_id, "ldif", name, settings)])
     return directory_id
 
 

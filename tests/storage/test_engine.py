@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
 from storage.engine import CatalogueCache, Database, open_database
 from storage.errors import (
@@ -297,6 +298,27 @@ def test_a_checkpoint_is_sqlites_alone(on_postgresql: Database) -> None:
 
 
 @pytest.mark.pg
+def cache_size(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA cache_size").scalar_one())
+
+
+def test_what_reads_a_whole_table_does_not_fill_the_cache(database: Database) -> None:
+    with database.read() as connection:
+        before = cache_size(connection)
+        with database.passing_through(connection):
+            during = cache_size(connection)
+        after = cache_size(connection)
+    with database.write() as connection, database.passing_through(connection):
+        while_writing = cache_size(connection)
+
+    assert before == after == while_writing < during < 0
+
+
+def test_the_cache_of_a_server_is_left_to_it(on_postgresql: Database) -> None:
+    with on_postgresql.read() as connection, on_postgresql.passing_through(connection):
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
 def test_of_two_upgrades_on_postgresql_one_waits(on_postgresql: Database) -> None:
     order: list[str] = []
 

@@ -7,7 +7,9 @@ from typing import Final
 from directory.ids import ExternalId
 from sync.dialects import make_dialect
 from sync.dialects.dialect import Dialect, DialectSettings
-from sync.ldif_reader import LDIFEntry, Readable, read_ldif
+from sync.entries import RawEntry
+from sync.ldif_reader import LDIFLimits, Readable, read_ldif
+from sync.ldif_source import LDIFSource
 from sync.snapshot import Snapshot, SnapshotSettings
 
 NOW: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -62,15 +64,19 @@ def dialect(
     return make_dialect(name, settings, now=now)
 
 
-def entry(text: str) -> LDIFEntry:
+def entry(text: str) -> RawEntry:
     """The one entry that the text holds."""
     (read,) = read_ldif(io.BytesIO(text.encode()))
-    assert isinstance(read, LDIFEntry), read
+    assert isinstance(read, RawEntry), read
     return read
 
 
 def snapshot(
-    content: str | bytes | Text, *, settings: SnapshotSettings | None = None, read_by: Dialect | None = None
+    content: str | bytes | Text,
+    *,
+    settings: SnapshotSettings | None = None,
+    read_by: Dialect | None = None,
+    limits: LDIFLimits | None = None,
 ) -> Snapshot:
-    source = content if isinstance(content, Text) else Text(content)
+    source = LDIFSource(content if isinstance(content, Text) else Text(content), limits=limits)
     return Snapshot(source, dialect=read_by or dialect(), settings=settings)

@@ -13,7 +13,9 @@ from directory.ids import ExternalId
 from mappings.catalogue import load_catalogue
 from mappings.rules import parse_pattern
 from sync.export_file import open_export
-from sync.snapshot import Complete, Snapshot, SnapshotCounts, SnapshotGroup
+from sync.ldif_source import LDIFSource
+from sync.outcome import Complete
+from sync.snapshot import Snapshot, SnapshotCounts, SnapshotGroup
 from tests.sync.builders import dialect
 
 PACKAGE = Path(service.__file__).parent
@@ -37,7 +39,7 @@ class Company(NamedTuple):
 def company(name: str) -> Company:
     folder = PACKAGE / "demo_data" / name
     with open_export(folder, "directory.ldif") as export:
-        reading = Snapshot(export, dialect=dialect(COMPANIES[name]))
+        reading = Snapshot(LDIFSource(export), dialect=dialect(COMPANIES[name]))
         users = {user.external_id: reading.user_facts(user) for user in reading.users()}
         groups = {group.facts.display_name: group for group in reading.groups()}
     assert reading.outcome == Complete()
@@ -124,7 +126,7 @@ def test_a_person_added_to_a_sample_is_read(tmp_path: Path) -> None:
     (tmp_path / "directory.ldif").write_text(text + added, encoding="utf-8")
 
     with open_export(tmp_path, "directory.ldif") as export:
-        reading = Snapshot(export, dialect=dialect())
+        reading = Snapshot(LDIFSource(export), dialect=dialect())
         names = {reading.user_facts(user).display_name for user in reading.users()}
 
     assert "Åsa Ny" in names

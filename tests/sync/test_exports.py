@@ -10,7 +10,9 @@ import pytest
 from directory.facts import Activity
 from sync.dialects.dialect import DialectSettings
 from sync.export_file import open_export
-from sync.snapshot import Complete, Snapshot, SnapshotGroup, SnapshotSettings
+from sync.ldif_source import LDIFSource
+from sync.outcome import Complete
+from sync.snapshot import Snapshot, SnapshotGroup, SnapshotSettings
 from tests.sync.builders import dialect, snapshot
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
@@ -29,7 +31,7 @@ def read(
 ) -> tuple[Snapshot, dict[str, Activity], dict[str, SnapshotGroup]]:
     """The snapshot, the activity of each user and the groups, both by name."""
     with open_export(folder, name) as export:
-        reading = Snapshot(export, dialect=dialect(kind), settings=settings)
+        reading = Snapshot(LDIFSource(export), dialect=dialect(kind), settings=settings)
         users = {reading.user_facts(user).user_name: user.activity for user in reading.users()}
         groups = {group.facts.display_name: group for group in reading.groups()}
     return reading, users, groups
@@ -141,7 +143,7 @@ def test_the_samba_export_s_ids_are_those_that_windows_shows() -> None:
 def test_built_in_accounts_are_people_when_the_settings_say_so() -> None:
     with open_export(MS_AD, "built-in-entries.ldif") as export:
         reading = Snapshot(
-            export, dialect=dialect("active_directory", DialectSettings(include_built_in=True))
+            LDIFSource(export), dialect=dialect("active_directory", DialectSettings(include_built_in=True))
         )
         names = {reading.user_facts(user).user_name for user in reading.users()}
 

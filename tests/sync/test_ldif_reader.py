@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sync.entries import RawEntry, RejectedEntry
 from sync.errors import LDIFError
-from sync.ldif_reader import LDIFEntry, LDIFLimits, LDIFReading, RejectedEntry, read_ldif
+from sync.ldif_reader import LDIFLimits, LDIFReading, read_ldif
 
 GOOD = b"dn: uid=ada,o=x\nuid: ada\n\n"
 # After it the reader knows these names, and reads records that use them on its short way.
@@ -33,10 +34,10 @@ def opened(
     return read_ldif(io.BytesIO(content), limits=limits, wanted=wanted)
 
 
-def entries(content: bytes) -> list[LDIFEntry]:
+def entries(content: bytes) -> list[RawEntry]:
     read = list(opened(content))
-    assert all(isinstance(entry, LDIFEntry) for entry in read), read
-    return [entry for entry in read if isinstance(entry, LDIFEntry)]
+    assert all(isinstance(entry, RawEntry) for entry in read), read
+    return [entry for entry in read if isinstance(entry, RawEntry)]
 
 
 def only_rejected(content: bytes, *, limits: LDIFLimits | None = None) -> RejectedEntry:
@@ -108,7 +109,7 @@ def test_crlf_and_lf_read_alike() -> None:
 def test_comments_may_stand_anywhere_and_be_folded() -> None:
     content = b"# head\n folded\n\ndn: uid=ada,o=x\n# between\n dn: uid=eve,o=x\nuid: ada\n# end\n\n# tail\n"
 
-    assert entries(content) == [LDIFEntry(b"uid=ada,o=x", {"uid": [b"ada"]}, 4)]
+    assert entries(content) == [RawEntry(b"uid=ada,o=x", {"uid": [b"ada"]}, 4)]
 
 
 def test_empty_values_and_missing_blanks_are_read() -> None:
@@ -127,7 +128,7 @@ def test_empty_values_and_missing_blanks_are_read() -> None:
 def test_each_entry_names_the_line_of_its_dn() -> None:
     content = b"version: 1\n\n\n\ndn: a=1\nb: folded\n  here\n\n# note\ndn: a=2\nb: c\n\n\ndn: a=3\nb: c\n\n"
 
-    assert [entry.line for entry in entries(content)] == [5, 10, 14]
+    assert [entry.number for entry in entries(content)] == [5, 10, 14]
 
 
 def test_only_wanted_attributes_are_decoded() -> None:
@@ -185,7 +186,7 @@ def test_a_malformed_entry_is_rejected_alone_with_line_and_reason(
 
     read = list(opened(content))
 
-    assert [type(entry) for entry in read] == [LDIFEntry, RejectedEntry, LDIFEntry]
+    assert [type(entry) for entry in read] == [RawEntry, RejectedEntry, RawEntry]
     assert only_rejected(content)[:2] == (line + lead.count(b"\n"), reason)
 
 
@@ -244,12 +245,12 @@ def test_an_entry_over_the_limit_is_rejected_alone_and_the_lines_behind_it_keep_
 
     read = list(read_ldif(Trickle(content, size), limits=LDIFLimits(entry_bytes=100, value_bytes=100)))
 
-    assert [type(entry) for entry in read] == [LDIFEntry, RejectedEntry, LDIFEntry]
+    assert [type(entry) for entry in read] == [RawEntry, RejectedEntry, RawEntry]
     assert isinstance(read[1], RejectedEntry)
     assert read[1][:2] == (4, "the entry is larger than 100 bytes")
     assert read[1].attributes["uid"] == [b"eve"]
-    assert isinstance(read[2], LDIFEntry)
-    assert read[2].line == 27
+    assert isinstance(read[2], RawEntry)
+    assert read[2].number == 27
 
 
 def test_a_file_that_ends_inside_an_entry_over_the_limit_is_cut_short() -> None:
@@ -293,7 +294,7 @@ def test_a_url_is_refused_even_for_an_attribute_that_nobody_asked_for() -> None:
 def test_entries_before_the_fault_are_given() -> None:
     reading = iter(opened(GOOD + b"dn: a=1\nchangetype: add\n\n"))
 
-    assert isinstance(next(reading), LDIFEntry)
+    assert isinstance(next(reading), RawEntry)
     with pytest.raises(LDIFError):
         next(reading)
 
@@ -329,7 +330,7 @@ def test_a_file_cut_inside_a_line_rejects_that_entry_and_says_so(ending: bytes) 
 
     read = list(reading)
 
-    assert [type(entry) for entry in read] == [LDIFEntry, RejectedEntry]
+    assert [type(entry) for entry in read] == [RawEntry, RejectedEntry]
     assert isinstance(read[1], RejectedEntry)
     assert not read[1].unterminated
     assert "the file ends inside this entry" in read[1].reason
@@ -483,7 +484,7 @@ def test_whatever_is_written_is_read_back(
 def test_no_bytes_make_the_reader_fail_in_any_other_way(content: bytes) -> None:
     lines = content.count(b"\n") + 1
     try:
-        found = [entry.line for entry in opened(content)]
+        found = [entry.number for entry in opened(content)]
     except LDIFError as err:
         found = [err.line]
     assert all(1 <= line <= lines for line in found)

@@ -67,7 +67,10 @@ def test_an_unknown_dialect_fails_the_run(world: World) -> None:
     world.export(EXPORT)
     hq = world.put_ldif(dialect="x500")
 
-    assert world.run(hq).reason == "'x500' is no dialect; choose one of openldap, active_directory, generic"
+    assert (
+        world.run(hq).reason
+        == "'x500' is no dialect; choose one of openldap, active_directory, ds389, generic"
+    )
 
 
 def test_an_export_without_people_is_stopped_and_goes_on_when_it_is_whole_again(
@@ -187,7 +190,6 @@ def test_settings_of_a_directory_become_those_of_dialect_and_snapshot() -> None:
         "include_built_in": True,
         "user_bases": "ou=people,o=x; ou=more,o=x",
         "ignored_references": "ou=old,o=x",
-        "checksum_required": True,
     }
 
     assert dialect_settings(given) == DialectSettings(
@@ -202,7 +204,6 @@ def test_settings_of_a_directory_become_those_of_dialect_and_snapshot() -> None:
     assert snapshot_settings(given) == SnapshotSettings(
         user_bases=("ou=people,o=x", "ou=more,o=x"),
         ignored_references=("ou=old,o=x",),
-        checksum_required=True,
     )
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from directory.facts import Activity
 from directory.ids import ExternalId
 from sync.ldif_reader import LDIFLimits
-from sync.snapshot import Complete, Failed, Outcome, Partial, Snapshot, SnapshotGroup, SnapshotSettings
+from sync.outcome import Complete, Failed, Outcome, Partial
+from sync.snapshot import Snapshot, SnapshotGroup, SnapshotSettings
 from tests.seed import NO_MAIL, SEVERAL_MAILS, group_id, is_disabled, user_id, write_seed
 from tests.sync.builders import NOW, Text, dialect, eid, group, person, snapshot, uuid
 
@@ -351,7 +352,7 @@ def test_the_second_of_two_entries_of_one_id_is_rejected_and_both_lines_are_name
     assert [reading.user_facts(user).user_name for user in users] == ["ada"]
     assert g.facts.display_name == "g"
     assert g.members == (eid(1),)
-    assert [rejection.line for rejection in reading.counts.rejections] == [6, 18]
+    assert [rejection.number for rejection in reading.counts.rejections] == [6, 18]
     assert f"the id {eid(1)} is that of the entry on line 1 already" in reading.counts.rejections[0].reason
     assert reading.outcome == Partial(
         "the entries on lines 1 and 6 have the same id; the entries on lines 11 and 18 have the same id"
@@ -527,7 +528,7 @@ def test_a_packed_file_that_is_cut_is_partial_and_one_that_is_damaged_has_failed
 def test_an_entry_over_the_limits_is_rejected_alone() -> None:
     large = group(2, "large", *(f"u{number}" for number in range(200)))
 
-    reading = snapshot(person(1) + large, settings=SnapshotSettings(limits=LDIFLimits(entry_bytes=2000)))
+    reading = snapshot(person(1) + large, limits=LDIFLimits(entry_bytes=2000))
     drained(reading)
 
     assert (reading.counts.users, reading.counts.groups, reading.counts.rejected) == (1, 0, 1)
@@ -554,7 +555,7 @@ def test_a_reference_inside_a_base_is_a_gap_unless_it_is_ignored(
 ) -> None:
     content = container() + person(1) + f"# {reference}\n\n"
 
-    reading = snapshot(content, settings=SnapshotSettings(**settings))  # type: ignore[arg-type]  # only tuples here
+    reading = snapshot(content, settings=SnapshotSettings(**settings))
     drained(reading)
 
     assert reading.counts.references == 1

@@ -426,7 +426,7 @@ def test_everything_a_dialect_looks_at_is_wanted() -> None:
 
 
 def test_an_unknown_dialect_is_refused_with_those_there_are() -> None:
-    with pytest.raises(DialectError, match="choose one of openldap, active_directory, generic"):
+    with pytest.raises(DialectError, match="choose one of openldap, active_directory, ds389, generic"):
         make_dialect("ms_ad", now=NOW)
 
 
