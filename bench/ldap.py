@@ -66,6 +66,7 @@ def measure() -> Iterator[Figure]:
         yield at_most("run: unchanged, CPU", told["again_cpu"], "s", 3)
         yield at_most("run: unchanged, rows written", told["again_rows"], "rows", 3)
         yield at_most("run: unchanged, memory", told["again_peak_mb"], "MB", 150)
+        yield at_most("run: incremental, unchanged", told["idle_seconds"] * 1000, "ms", 50)
 
 
 @contextlib.contextmanager

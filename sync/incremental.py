@@ -219,9 +219,7 @@ class Increments:
 
         Raises: DoubtError, when the directory must be read in full.
         """
-        cursor = self._directory.cursor
-        if cursor is None:
-            raise DoubtError("there is no mark to go on from")
+        cursor = self._directory.cursor or Cursor()
         try:
             difference = _difference(cursor.binding, self._bind(session))
             if difference:
@@ -450,10 +448,8 @@ class _Held:
         return False
 
 
-def _difference(before: object, now: dict[str, str]) -> str:
+def _difference(before: Mapping[str, str], now: dict[str, str]) -> str:
     """In words, how what is read now differs from what the mark was made with; empty when it does not."""
-    if not isinstance(before, dict):
-        return _BINDING_WORDS["settings"]
     for part, value in now.items():
         if before.get(part) != value:
             return _BINDING_WORDS[part]

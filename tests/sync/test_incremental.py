@@ -15,7 +15,7 @@ from storage.tables import metadata
 from sync.ldap_reader import open_session
 from sync.run import run_directory
 from tests.builders import World
-from tests.slapd import PASSWORD, Slapd, SlapdFactory
+from tests.slapd import PASSWORD, SUFFIX, Slapd, SlapdFactory
 from tests.sync.ldap_builders import GROUPS, PEOPLE, Stored, on_slapd, settings
 
 pytestmark = pytest.mark.slapd
@@ -367,3 +367,76 @@ def test_a_full_reading_that_was_held_is_followed_by_a_full_one_so_that_its_appr
     assert (held.state, held.method) == ("blocked", "full")
     assert (again.state, again.method) == ("completed", "full"), again.reason
     assert again.method_reason == "the last full reading ended as blocked"
+
+
+def test_members_below_a_renamed_unit_are_found_by_their_new_names(world: World, own: Slapd) -> None:
+    hq = read_first(world, own, {**FEW, "user_bases": SUFFIX, "group_bases": SUFFIX})
+    team, outer = (id_of(own, f"cn={name},{GROUPS}") for name in ("team", "team-outer"))
+    staff, crews = f"ou=staff,{SUFFIX}", f"ou=crews,{SUFFIX}"
+    own.modify(
+        f"dn: {PEOPLE}\nchangetype: modrdn\nnewrdn: ou=staff\ndeleteoldrdn: 1\n\n"
+        f"dn: {GROUPS}\nchangetype: modrdn\nnewrdn: ou=crews\ndeleteoldrdn: 1\n\n"
+        + edit(
+            f"cn=team-outer,{crews}",
+            "replace: member",
+            f"member: cn=team,{crews}",
+            f"member: uid=u000100,{staff}",
+            f"member: uid=nobody,{staff}",
+        )
+    )
+
+    record = run(world, hq)
+
+    assert record.method == "syncrepl", record.method_reason
+    assert record.counters.get("users_created", 0) == 0
+    assert world.in_group(hq, outer) == {id_of(own, f"uid=u000100,{staff}")}
+    with world.read() as reader:
+        assert reader.nestings_of([world.group(hq, team).group_id]) == {
+            (world.group(hq, outer).group_id, world.group(hq, team).group_id)
+        }
+
+
+def test_a_group_that_lists_by_uid_leads_to_a_full_reading(world: World, own: Slapd) -> None:
+    hq = read_first(world, own)
+    own.modify(
+        f"dn: cn=team-posix,{GROUPS}\nchangetype: add\nobjectClass: posixGroup\ncn: team-posix\n"
+        "gidNumber: 7\nmemberUid: u000100\n\n"
+    )
+
+    record = run(world, hq)
+
+    assert (record.method, record.method_reason) == (
+        "full",
+        "the group 'team-posix' lists its members by uid",
+    )
+    assert world.in_group(hq, id_of(own, f"cn=team-posix,{GROUPS}")) == {id_of(own, dn(100))}
+
+
+def test_a_server_that_sends_everything_as_new_is_not_believed_even_if_that_is_allowed(
+    world: World, own: Slapd
+) -> None:
+    hq = read_first(world, own, {**FEW, "incremental_percent": 100})
+    cursor = cursor_of(world, hq)
+    (key,) = (key for key in cursor.mark if key.startswith("csn"))
+    old = ";".join("20200101000000" + stamp[14:] for stamp in cursor.mark[key].split(";"))
+    set_cursor(world, hq, replace(cursor, mark={**cursor.mark, key: old}))
+
+    record = run(world, hq)
+
+    assert (record.method, record.method_reason) == (
+        "full",
+        "the server tells what is there instead of what has changed",
+    )
+
+
+def test_a_mark_of_another_kind_than_the_server_keeps_is_a_doubt(world: World, own: Slapd) -> None:
+    hq = read_first(world, own)
+    cursor = cursor_of(world, hq)
+    set_cursor(world, hq, replace(cursor, mark={"cookie 0": "", "entries": "100"}))
+
+    record = run(world, hq)
+
+    assert (record.method, record.method_reason) == (
+        "full",
+        "the server keeps its changes in another way than before",
+    )

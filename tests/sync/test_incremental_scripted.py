@@ -157,6 +157,7 @@ def test_ids_and_entries_that_are_said_to_be_deleted_go(world: World) -> None:
         (said(wire.result(BIND_ANSWER)), "something else than was asked"),
         (said((person(7, entryUUID=[]), state(2, 7))), "cannot be identified"),
         (said((person(7), state(2, 7)), (person(7), state(2, 7))), "cannot stand alone"),
+        (said(*((person(n), state(2, n)) for n in range(10, 400))), "more than 1000 names are new"),
         (
             said((person(7, cn=[b"x" * ((1 << 20) + 1)]), state(2, 7))),
             "no user and no group could be taken over",
@@ -174,10 +175,6 @@ def test_an_answer_in_doubt_is_dropped_and_everything_is_read(
                 peer.send(wire.message(request.number, wire.result(BIND_ANSWER)))
             elif not request.base:
                 peer.send(wire.message(request.number, ROOT), done(request))
-            elif request.page_size:
-                held = EVERYBODY if "people" in request.base else [TEAM]
-                said_now = [wire.message(request.number, one) for one in held]
-                peer.send(*said_now, done(request, control=wire.paging()))
             else:
                 count += 1
                 peer.send(*(answer if count == 1 else nothing)(request))
@@ -280,3 +277,78 @@ def test_a_directory_without_a_method_is_read_in_full_and_says_why(
 
     assert (record.state, record.method) == ("completed", "full"), record.reason
     assert words in record.method_reason
+
+
+def test_a_group_that_cannot_be_taken_over_is_rejected_alone(world: World) -> None:
+    """The answer to the search for people is empty; that for groups holds a damaged, a deleted and a good one."""
+    entries = said(
+        (group(20, "damaged", [1], cn=[]), state(2, 20)),
+        (group(21, "deleted", [1], isDeleted=["TRUE"]), state(2, 21)),
+        (group(9, "team", [1]), state(2, 9)),
+    )
+    hq, record = runs(world, nothing, entries, said(), guard_rejected_percent=100)
+
+    assert (record.state, record.method, record.counters["rejected"]) == ("completed", "syncrepl", 1)
+    assert world.in_group(hq, eid(9)) == {eid(1)}
+
+
+def test_a_first_cookie_that_is_damaged_fails_the_run(world: World) -> None:
+    damaged = said(control=wire.control(END, b"\x30\x01\x04"))
+    with serve(server([damaged])) as played:
+        record = run(world, put(world, stored(played.port)))
+
+    assert record.state == "failed"
+    assert "the synchronisation end of the server ends inside itself" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (said(code=53), "cannot be asked: unwillingToPerform"),
+        (said(wire.result(BIND_ANSWER)), "something else than was asked"),
+        (said(group(9, "x", [1], cn=[b"x" * ((1 << 20) + 1)])), "a value of cn is larger"),
+        (said(wire.reference("ldap://other.example/"), wire.entry("cn=gone,o=x", {})), ""),
+    ],
+)
+def test_a_question_beside_the_reading_that_fails_is_a_doubt(world: World, found: Answer, words: str) -> None:
+    """Somebody is new, so that the groups are asked which of them lists him."""
+    new = said((person(10), state(2, 10)))
+    answers = [new, nothing, found] + ([said()] if not words else [])
+    hq, record = runs(world, *answers)
+
+    assert record.state == "completed", record.reason
+    assert words in record.method_reason
+    assert world.has_user(hq, eid(10)) == (not words)
+
+
+def test_too_many_unknown_members_of_a_group_are_not_looked_up(world: World) -> None:
+    _, record = runs(world, nothing, said((group(9, "team", range(10, 1100)), state(2, 9))))
+
+    assert record.method_reason == "more than 1000 members of groups are to be looked up"
+
+
+def test_ids_of_389_directory_server_are_read_as_it_writes_them(world: World) -> None:
+    unique = [f"0000000{number}-00000000-00000000-00000000" for number in range(9)]
+    people = [person(number, nsUniqueId=[unique[number]]) for number in range(1, 9)]
+    raw = UUID(hex=unique[3].replace("-", "")).bytes
+    gone = said(info(wire.ber(0xA3, wire.ber(0x01, b"\xff") + wire.ber(0x31, wire.octets(raw)))))
+    with serve(server([first, first, gone, nothing, said()], people=people)) as played:
+        hq = put(
+            world, stored(played.port, dialect="ds389", group_filter="(cn=none)", group_bases="ou=people,o=x")
+        )
+        run(world, hq)
+        record = run(world, hq)
+
+    assert (record.method, record.counters["users_deactivated"]) == ("syncrepl", 1), record.method_reason
+    assert not world.user(hq, unique[3]).active
+
+
+def test_changes_that_cannot_be_read_to_their_end_are_a_doubt(world: World) -> None:
+    entries = [stamped(1, "20261121120000Z")]
+    broken = wire.pages(entries, end=lambda number: wire.message(number, wire.result(DONE, 4)))
+    with serve(wire.serve_entries(entries), broken, wire.serve_entries(entries)) as played:
+        hq = put(world, stored(played.port, incremental="timestamps"))
+        run(world, hq)
+        record = run(world, hq)
+
+    assert (record.method, record.method_reason) == ("full", "the changes could not be read to their end")
