@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from audit.events import ACTIONS
-from directory.changes import GroupMatch
+from directory.changes import GroupMatch, PutUser
 from directory.ids import DirectoryId
 from provisioning import runs
 from provisioning.errors import StaleFenceError
 from provisioning.plans import DirectoryPlan
 from provisioning.ports import Writer
-from provisioning.runs import Reading, RunKeeper, next_run_at
-from provisioning.state import RunRecord, StoredDirectory
+from provisioning.runs import FULL, Reading, RunKeeper, next_run_at
+from provisioning.state import Cursor, RunRecord, StoredDirectory
 from storage.unit_of_work import OrganisationUnitOfWork
 from tests.builders import (
     ADMIN,
@@ -205,6 +205,24 @@ def test_a_person_who_cannot_be_stored_does_not_hold_up_the_others(world: World,
     assert record.state == "completed"
     assert world.new_bodies()[-1]["reason"]["code"] == "note"
     world.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("bob", "2"), ("x" * 500, "1")], ids=["all was stored", "one could not be stored"]
+)
+def test_the_cursor_of_an_increment_moves_only_with_all_of_its_data(
+    world: World, hq: DirectoryId, name: str, mark: str
+) -> None:
+    def read(change: PutUser, method: str, mark: str) -> None:
+        reading = replace(READING, method=method, cursor=Cursor("timestamps", mark={"at": mark}))
+        world.keeper.submit(world.claim(hq), plan_of(hq, put_users=(change,)), reading)
+
+    read(put_user("ann"), FULL, "1")
+    read(put_user("b", user_name=name), "timestamps", "2")
+
+    cursor = world.stored_directory(hq).cursor
+    assert cursor is not None
+    assert cursor.mark == {"at": mark}
 
 
 def test_only_so_many_failures_are_named(world: World, hq: DirectoryId) -> None:
