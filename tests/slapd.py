@@ -233,18 +233,17 @@ def _free_ports(count: int) -> list[int]:
 def _copy_sparse(source: str, sink: str) -> None:
     """Copy a file with its holes: a database is a few megabytes in a file as long as it may ever become."""
     with open(source, "rb") as full, open(sink, "wb") as empty:
-        end, at = os.fstat(full.fileno()).st_size, 0
-        empty.truncate(end)
-        while at < end:
-            try:
+        empty.truncate(os.fstat(full.fileno()).st_size)
+        at = 0
+        # Behind the last of the data there is nothing to seek.
+        with contextlib.suppress(OSError):
+            while True:
                 at = os.lseek(full.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                return
-            stop = os.lseek(full.fileno(), at, os.SEEK_HOLE)
-            os.lseek(empty.fileno(), at, os.SEEK_SET)
-            os.lseek(full.fileno(), at, os.SEEK_SET)
-            while at < stop:
-                at += os.sendfile(empty.fileno(), full.fileno(), None, stop - at)
+                stop = os.lseek(full.fileno(), at, os.SEEK_HOLE)
+                os.lseek(empty.fileno(), at, os.SEEK_SET)
+                os.lseek(full.fileno(), at, os.SEEK_SET)
+                while at < stop:
+                    at += os.sendfile(empty.fileno(), full.fileno(), None, stop - at)
 
 
 def _unpack(packed: Path, plain: Path) -> None:
