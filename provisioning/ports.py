@@ -308,10 +308,9 @@ class Writer(Reader, Protocol):
         *,
         users: Collection[UserId],
         members: Collection[MemberId],
-        groups: Collection[GroupId],
         leaving_out: Collection[UserId] = (),
     ) -> None:
-        """Something visible of these users, of these members' users, or of these groups has moved.
+        """Something visible of these users, or of these members' users, has moved.
 
         Steps the version of each that belongs to a SCIM directory by one, and nothing else of it. `leaving_out` are
         users whose version this transaction has stepped already.

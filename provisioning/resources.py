@@ -129,9 +129,6 @@ class ResourceReader(Protocol):
     def user_named(self, user_name: str) -> UserId | None:
         """The live user of this name, compared by `name_key`."""
 
-    def users_with_client_id(self, client_id: str) -> list[UserId]:
-        """Live users with this externalId."""
-
     def group(self, group_id: str) -> GroupResource | None: ...
 
     def groups(self, query: ResourceQuery) -> Page[GroupResource]:
@@ -145,8 +142,6 @@ class ResourceReader(Protocol):
 
     def members_of(self, group_ids: Collection[GroupId]) -> Mapping[GroupId, Sequence[GroupMember]]:
         """Members of several groups at once, for a page of a list."""
-
-    def count_members(self, group_id: GroupId) -> int: ...
 
     def classify(self, ids: Collection[str]) -> MemberKinds: ...
 

@@ -79,7 +79,6 @@ class Work:
     known_directories: Sequence[StoredDirectory] | None = None
     shown_users: set[UserId] = field(default_factory=set)
     shown_members: set[MemberId] = field(default_factory=set)
-    shown_groups: set[GroupId] = field(default_factory=set)
     stepped_users: set[UserId] = field(default_factory=set)
     deprived: set[MemberId] = field(default_factory=set)
     beyond: set[MemberId] = field(default_factory=set)
@@ -96,13 +95,10 @@ class Work:
         # Newcomers have one user, which has just got its first version.
         members = {*self.access_changed, *self.shown_members} - self.newcomers
         users = self.shown_users - self.stepped_users
-        if (members or users or self.shown_groups) and any(
-            directory.kind == PUSHED for directory in self.directories()
-        ):
+        if (members or users) and any(directory.kind == PUSHED for directory in self.directories()):
             self.writer.step_versions(
                 users=users,
                 members=members,
-                groups=self.shown_groups,
                 leaving_out=self.stepped_users,
             )
 

@@ -56,7 +56,6 @@ _IS_LIVE_GROUP = _GROUPS.deleted_at.is_(None)
 
 # What a SCIM client pushed has one id. Of anything else no document is looked up.
 _IS_PUSHED_USER = _USERS.external_id == cast(_USERS.id, Text)
-_IS_PUSHED_GROUP = _GROUPS.external_id == cast(_GROUPS.id, Text)
 _RESOURCE = case(
     (_IS_PUSHED_USER, select(scim_user.c.resource).where(scim_user.c.id == _USERS.id).scalar_subquery())
 )
@@ -271,11 +270,6 @@ _STEP_USERS = (
         _IS_PUSHED_USER,
         not_(in_set(_USERS.id, "left_out")),
     )
-)
-_STEP_GROUPS = (
-    update(directory_group)
-    .values(version=_GROUPS.version + 1)
-    .where(in_set(_GROUPS.id, "group_ids"), _GROUP_IS_OWN, _IS_LIVE_GROUP, _IS_PUSHED_GROUP)
 )
 
 
@@ -591,10 +585,7 @@ class FactsWriter(FactsReader):
         *,
         users: Collection[UserId],
         members: Collection[MemberId],
-        groups: Collection[GroupId],
         leaving_out: Collection[UserId] = (),
     ) -> None:
         if users or members:
             self._run(_STEP_USERS, user_ids=users, member_ids=members, left_out=leaving_out)
-        if groups:
-            self._run(_STEP_GROUPS, group_ids=groups)

@@ -32,7 +32,6 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from directory.facts import name_key
 from directory.ids import DirectoryId, GroupId, OrganisationId, UserId
-from directory.schema import comparison_key
 from provisioning.resources import (
     Direction,
     GroupMember,
@@ -191,15 +190,6 @@ _SELECT_USER = {
     for with_grants in _BOOLEANS
 }
 _SELECT_USER_NAMED = select(_USERS.id).where(_USER_OF_DIRECTORY, _IS_LIVE_USER, _USERS.user_name_key == _KEY)
-_SELECT_USERS_WITH_CLIENT_ID = (
-    select(_DOCUMENTS.id)
-    .where(
-        _DOCUMENTS.directory_id == DIRECTORY,
-        _DOCUMENTS.external_id_key == _KEY,
-        is_own(_DOCUMENTS.organisation_id),
-    )
-    .order_by(_DOCUMENTS.id)
-)
 _SELECT_GROUP = select(*_GROUP_COLUMNS).where(
     _GROUP_OF_DIRECTORY, _IS_LIVE_GROUP, _GROUPS.external_id == _RESOURCE
 )
@@ -262,8 +252,6 @@ _SELECT_SUBGROUPS_OF = (
     )
     .order_by(_SUBGROUPS.group_id, _SUBGROUPS.subgroup_id)
 )
-_COUNT_MEMBERS = select(func.count()).where(_MEMBERSHIPS.group_id == _GROUP, _IS_OWN_GROUP)
-_COUNT_SUBGROUPS = select(func.count()).where(_SUBGROUPS.group_id == _GROUP, _IS_OWN_GROUP)
 _SELECT_KNOWN_USERS = select(_USERS.id, _USERS.deleted_at.is_not(None)).where(
     _USER_OF_DIRECTORY, in_set(_USERS.external_id, "ids", item=Text)
 )
@@ -346,10 +334,6 @@ class SQLResourceReader(View):
         rows = self._found(_SELECT_USER_NAMED, text_key=name_key(user_name))
         return rows[0][0] if rows else None
 
-    def users_with_client_id(self, client_id: str) -> list[UserId]:
-        key = comparison_key(client_id, is_case_exact=True)
-        return [row[0] for row in self._found(_SELECT_USERS_WITH_CLIENT_ID, text_key=key)]
-
     def group(self, group_id: str) -> GroupResource | None:
         if not _is_own_id(group_id):
             return None
@@ -380,14 +364,6 @@ class SQLResourceReader(View):
             for group_id, member_id, display in self._found(statement, group_ids=wanted):
                 found.setdefault(group_id, []).append(GroupMember(member_id, display, is_group))
         return found
-
-    def count_members(self, group_id: GroupId) -> int:
-        if not _is_own_id(group_id):
-            return 0
-        return sum(
-            int(self._found(statement, of_group=group_id)[0][0])
-            for statement in (_COUNT_MEMBERS, _COUNT_SUBGROUPS)
-        )
 
     def classify(self, ids: Collection[str]) -> MemberKinds:
         wanted = {text for text in ids if _is_own_id(text)}

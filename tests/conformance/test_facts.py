@@ -435,7 +435,7 @@ def test_documents_of_another_organisation_are_out_of_reach(tenant: Tenant, othe
 
     with other.unit_of_work.write() as writer:
         writer.update_users([replace(ada, deleted_at=NOW)])
-        writer.step_versions(users=[ada.user_id], members=[ada.member_id], groups=[])
+        writer.step_versions(users=[ada.user_id], members=[ada.member_id])
 
     assert stored(tenant, ada) == [ada]
     assert rows_of(tenant, ada) == (1, 2)
@@ -445,29 +445,15 @@ def test_versions_step_once_and_only_of_what_clients_pushed(tenant: Tenant) -> N
     ada, bob, eve = (tenant.pushed({"userName": name}) for name in ("ada", "bob", "eve"))
     gone = tenant.pushed({"userName": "gone"}, deleted_at=NOW, resource=None)
     pulled = tenant.user("pulled", member_id=ada.member_id)
-    told, silent, ended = (
-        tenant.pushed_group("a"),
-        tenant.pushed_group("b"),
-        tenant.pushed_group("c", deleted_at=NOW),
-    )
-    far = tenant.group("far")
     tenant.add_users(ada, bob, eve, gone, pulled)
-    tenant.add_groups(told, silent, ended, far)
 
     with tenant.unit_of_work.write() as writer:
-        writer.step_versions(users=[], members=[], groups=[])
+        writer.step_versions(users=[], members=[])
         writer.step_versions(
             users=[ada.user_id, gone.user_id, pulled.user_id],
             members=[ada.member_id, bob.member_id, eve.member_id],
-            groups=[told.group_id, ended.group_id, far.group_id],
             leaving_out=[eve.user_id],
         )
 
     users = stored(tenant, ada, bob, eve, gone, pulled)
     assert users == [replace(ada, version=2), replace(bob, version=2), eve, gone, pulled]
-    with tenant.unit_of_work.read() as reader:
-        groups = reader.groups_by_id([told.group_id, silent.group_id, ended.group_id, far.group_id])
-    assert {
-        one.version for one in (groups[silent.group_id], groups[ended.group_id], groups[far.group_id])
-    } == {1}
-    assert groups[told.group_id] == replace(told, version=2)

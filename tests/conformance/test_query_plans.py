@@ -406,11 +406,6 @@ RESOURCES: dict[str, Case[ResourceReader]] = {
         "ix_directory_user_user_name_key (directory_id=? AND user_name_key=?)",
         "ix_directory_user_user_name_key",
     ),
-    "users_with_client_id": Case(
-        lambda reader, _: reader.users_with_client_id("x"),
-        "ix_scim_user_external_id_key (directory_id=? AND external_id_key=?)",
-        "ix_scim_user_external_id_key",
-    ),
     "groups_named": Case(
         lambda reader, _: reader.groups_named("x"),
         "ix_directory_group_name_key (organisation_id=? AND name_key=?)",
@@ -422,9 +417,6 @@ RESOURCES: dict[str, Case[ResourceReader]] = {
         "pk_membership",
     ),
     "members_of": Case(lambda reader, _: reader.members_of(_ids(GroupId)), "(group_id=?)", "pk_membership"),
-    "count_members": Case(
-        lambda reader, _: reader.count_members(GroupId(new_id())), "(group_id=?)", "pk_membership"
-    ),
     "classify": Case(
         lambda reader, _: reader.classify(_ids(str)),
         "(directory_id=? AND external_id=?)",
