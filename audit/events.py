@@ -276,6 +276,34 @@ _READING = (
 # What a pushing directory has taken away within the hour, and of how much.
 _THRESHOLD = ("limits", "users_lost", "active_users", "memberships_lost", "memberships", "groups", "hold")
 
+_CONNECTION = ("name", "version", "test_id", "failed_check", "actor")
+_CERTIFICATE = ("sha256", "state", "not_after", "ends_at", "days", "owner")
+_METADATA = (
+    "sha256",
+    "valid_until",
+    "certificates_added",
+    "certificates_retired",
+    "failing_since",
+    "entity_id",
+)
+_DOMAIN = ("domain", "state", "missing_since")
+# `session_id` is our own id of the session, never what the browser or the identity provider holds.
+_LOGIN = (
+    "connection_id",
+    "session_id",
+    "reference",
+    "check",
+    "authn_instant",
+    "assertion_id",
+    "issuer",
+    "groups",
+    "linked_by",
+    "sessions_ended",
+    "client_id",
+    "kind",
+    "attempts",
+)
+
 _TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
 
 _SPECS = (
@@ -445,7 +473,87 @@ _SPECS = (
         needs_target=False,
     ),
     _action("settings.updated", "{actor} changed the settings", open_paths="settings.", needs_target=False),
-    _action("domain.verified", "{actor} verified the domain {domain}", "domain", needs_target=False),
+    _action("domain.claimed", "{actor} claimed the domain {domain}", *_DOMAIN, needs_target=False),
+    _action("domain.verified", "{actor} verified the domain {domain}", *_DOMAIN, needs_target=False),
+    _action(
+        "domain.missing",
+        "{actor} did not find the proof of the domain {domain}",
+        *_DOMAIN,
+        needs_target=False,
+    ),
+    _action("domain.suspended", "{actor} suspended the domain {domain}", *_DOMAIN, needs_target=False),
+    _action("domain.released", "{actor} released the domain {domain}", *_DOMAIN, needs_target=False),
+    _action(
+        "connection.created",
+        "{actor} added {subject}[ named {name}]",
+        *_CONNECTION,
+        open_paths="settings.",
+    ),
+    _action(
+        "connection.updated",
+        "{actor} changed {subject}[ named {name}][ to version {version}]",
+        *_CONNECTION,
+        open_paths="settings.",
+    ),
+    _action("connection.deleted", "{actor} removed {subject}[ named {name}]", *_CONNECTION),
+    _action(
+        "connection.tested",
+        "{actor} tested signing in over {subject}[; the check {failed_check} failed]",
+        *_CONNECTION,
+    ),
+    _action("connection.enforced", "{actor} made signing in over {subject} obligatory", *_CONNECTION),
+    _action("connection.enforcement_lifted", "{actor} lifted the obligation to sign in", *_CONNECTION),
+    _action("connection.enforcement_suspended", "{actor} suspended the obligation to sign in", *_CONNECTION),
+    _action("connection.enforcement_resumed", "{actor} resumed the obligation to sign in", *_CONNECTION),
+    _action("metadata.taken", "{actor} took the metadata of {subject}", *_METADATA, open_paths="settings."),
+    _action("metadata.failed", "{actor} could not read the metadata of {subject} anew", *_METADATA),
+    _action("certificate.added", "{actor} added a certificate of {subject}[ as {state}]", *_CERTIFICATE),
+    _action("certificate.updated", "{actor} made a certificate of {subject} {state}", *_CERTIFICATE),
+    _action("certificate.retired", "{actor} retired a certificate of {subject}", *_CERTIFICATE),
+    _action(
+        "certificate.expiring",
+        "{actor} noted that a certificate of {subject} ends within {days} days[, at {not_after}]",
+        *_CERTIFICATE,
+        required=("sha256", "days"),
+    ),
+    _action("sso.login", "{actor} signed in {subject}[ over {object}]", *_LOGIN),
+    _action(
+        "sso.login_denied",
+        "{actor} was not let in[ over {object}][; reference {reference}]",
+        *_LOGIN,
+        needs_target=False,
+    ),
+    _action("sso.logout", "{actor} ended {sessions_ended} sessions of {subject}", *_LOGIN),
+    _action("sso.identity_moved", "{actor} moved a login of {object} to {subject}", *_LOGIN),
+    _action("breakglass.armed", "{actor} made recovery codes for {subject}", *_LOGIN),
+    _action("breakglass.used", "{actor} got in by a recovery code as {subject}", *_LOGIN),
+    _action(
+        "client.created",
+        "{actor} registered the application {name}",
+        "name",
+        "client_id",
+        "environment",
+        "redirect_uris",
+        needs_target=False,
+        needs_organisation=False,
+    ),
+    _action(
+        "client.deleted",
+        "{actor} removed the application {name}",
+        "name",
+        "client_id",
+        "environment",
+        needs_target=False,
+        needs_organisation=False,
+    ),
+    _action(
+        "signing_key.rotated",
+        "{actor} changed the key that signs ID tokens[ to {key_id}]",
+        "key_id",
+        "state",
+        needs_target=False,
+        needs_organisation=False,
+    ),
     _action(
         "directory.created", "{actor} added {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
     ),

@@ -21,6 +21,7 @@ from directory.ids import (
     RuleId,
     ScopeId,
 )
+from directory.sso_changes import SSOChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +381,7 @@ AdministratorChange = (
     | NoteTokenEnding
     | AllowStaged
     | RejectStaged
+    | SSOChange
 )
 
 Change = DirectoryChange | AdministratorChange

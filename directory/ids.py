@@ -1,7 +1,7 @@
 """The identifiers of the house, each a type of its own.
 
-Every id but `ExternalId`, `RoleId` and `EnvironmentId` is a UUIDv7 as lower-case text with hyphens; the caller mints
-them and passes them in. `ExternalId` is what a directory uses for one of its own entries and is opaque text.
+Every id but `ExternalId`, `RoleId`, `EnvironmentId` and `ClientId` is a UUIDv7 as lower-case text with hyphens; the
+caller mints them and passes them in. `ExternalId` is what a directory uses for one of its own entries and is opaque text.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,9 @@ InvitationId = NewType("InvitationId", str)
 RunId = NewType("RunId", str)
 EventId = NewType("EventId", str)
 ExternalId = NewType("ExternalId", str)
+ConnectionId = NewType("ConnectionId", str)
+SessionId = NewType("SessionId", str)
+ClientId = NewType("ClientId", str)
 
 NewId = Callable[[], str]
 """Mints a UUIDv7. Passed as an argument wherever a row or an event comes into being."""

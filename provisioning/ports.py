@@ -29,6 +29,7 @@ from directory.ids import (
 from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
+from provisioning.logins import SSOReader, SSOWriter
 from provisioning.push_guard import PushWindow
 from provisioning.resources import ResourceReader, StoredToken
 from provisioning.state import (
@@ -259,6 +260,10 @@ class Reader(Protocol):
     def tokens(self, directory_id: DirectoryId | None = None) -> list[StoredToken]:
         """Bearer tokens, revoked ones too, by directory and creation."""
 
+    @property
+    def sso(self) -> SSOReader:
+        """Single sign-on, in this same transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
@@ -275,6 +280,9 @@ class EventQuery:
 
 class Writer(Reader, Protocol):
     """The transaction in which one command happens. The organisation's row is locked until it ends."""
+
+    @property
+    def sso(self) -> SSOWriter: ...
 
     def attempt(self) -> AbstractContextManager[None]:
         """A part of the transaction: left by an exception, what was written in it is taken back and nothing else."""

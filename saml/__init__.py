@@ -1,0 +1,1 @@
+"""The SAML service provider: metadata, requests, what a response must prove, logout."""
