@@ -127,9 +127,10 @@ class ReleaseDomain:
 
 @dataclass(frozen=True, slots=True)
 class LinkLogin:
-    """Who signs in over the connection with this key is the member. `linked_by`: external_id, mail, jit, relink.
+    """Who signs in over the connection with this key is the member.
 
-    Refused when the key is linked to another member, except by `relink`, which moves it.
+    `linked_by`: external_id, mail, invitation, jit, relink. Refused when the key is linked to another member, except by
+    `relink`, which moves it and ends the member's other links of the connection.
     """
 
     connection_id: ConnectionId
@@ -139,11 +140,21 @@ class LinkLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowMail:
+    """The member's address is another one now. For those whom no directory manages: there the directory says it."""
+
+    member_id: MemberId
+    mail: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenSession:
     """The member has signed in. `token_sha256` is the digest of what the browser holds.
 
-    `kind` is `login`, or `breakglass` of a recovery code. `name_id` (canonical text of the NameID element) and
-    `session_index` serve single logout alone.
+    It comes last in its command, in view of what the rest led to: who is not active is refused, who waits for a seat
+    gets no session. `kind` is `login`, or `breakglass` of a recovery code. `name_id` (canonical text of the NameID
+    element) and `session_index` serve single logout alone. `assertion_id`, `issuer`, `linked_by` and `groups` (the
+    values as sent) are for the record.
     """
 
     session_id: SessionId
@@ -158,6 +169,10 @@ class OpenSession:
     session_index: str = field(repr=False, default="")
     address: str = ""
     user_agent: str = ""
+    assertion_id: str = ""
+    issuer: str = ""
+    linked_by: str = ""
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +267,7 @@ SSOChange = (
     | NoteDomainMissing
     | ReleaseDomain
     | LinkLogin
+    | FollowMail
     | OpenSession
     | EndSession
     | EndSessionsOf

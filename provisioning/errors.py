@@ -39,6 +39,10 @@ class RefusalCode(StrEnum):
     INVALID = "invalid"
     IN_USE = "in_use"
     NOT_ALLOWED = "not_allowed"
+    ENTITY_ID_CHANGED = "entity_id_changed"
+    DOMAIN_TAKEN = "domain_taken"
+    NOT_TESTED = "not_tested"
+    RECOVERY_CODE_INVALID = "recovery_code_invalid"
 
 
 class Refusal(Exception):  # noqa: N818 - an expected outcome on its way to becoming `Refused`, not an error

@@ -221,7 +221,10 @@ class RecoveryCode:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who an assertion says has signed in, after the attribute map. `groups` are the values as sent, in order."""
+    """Who an assertion says has signed in, after the attribute map. `groups` are the values as sent, in order.
+
+    `groups_withheld`: the identity provider left them out because they are too many, so that nothing is known of them.
+    """
 
     key: str
     mail: str = ""
@@ -230,6 +233,7 @@ class Person:
     display_name: str = ""
     external_id: str = ""
     groups: tuple[str, ...] = ()
+    groups_withheld: bool = False
 
 
 class SSOReader(Protocol):

@@ -22,6 +22,11 @@ ANSWERS: Mapping[RefusalCode, type[SCIMError]] = MappingProxyType(
         RefusalCode.INVALID: InvalidValueError,
         RefusalCode.IN_USE: ConflictError,
         RefusalCode.NOT_ALLOWED: ForbiddenError,
+        # Of single sign-on, which no SCIM client speaks of.
+        RefusalCode.ENTITY_ID_CHANGED: ConflictError,
+        RefusalCode.DOMAIN_TAKEN: ConflictError,
+        RefusalCode.NOT_TESTED: ForbiddenError,
+        RefusalCode.RECOVERY_CODE_INVALID: ForbiddenError,
     }
 )
 
