@@ -9,13 +9,17 @@ from typing import Self
 import uuid_utils
 
 from directory.ids import OrganisationId
+from provisioning.clients import ClientStore
+from provisioning.logins import LoginStore
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, EventSink, Mint, ServiceStore, UnitOfWork
 from provisioning.queries import Decisions
 from provisioning.resources import PushStore
 from provisioning.runs import RunKeeper
 from service.settings import Settings
+from storage.client_store import SQLClientStore
 from storage.engine import Database, open_database
+from storage.login_store import SQLLoginStore
 from storage.push_store import SQLPushStore
 from storage.secrets import KeyRing
 from storage.service_store import SQLEventSink, SQLServiceStore
@@ -58,6 +62,8 @@ class Wiring:
     store: ServiceStore
     events: EventSink
     pushes: PushStore
+    logins: LoginStore
+    clients: ClientStore
     models: ModelCache
     decisions: Decisions
     clock: Clock
@@ -96,6 +102,8 @@ def wire(
         store=SQLServiceStore(database),
         events=SQLEventSink(database),
         pushes=SQLPushStore(database),
+        logins=SQLLoginStore(database),
+        clients=SQLClientStore(database),
         models=models,
         decisions=Decisions(models),
         clock=clock,

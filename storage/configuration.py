@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, assert_never
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from directory.changes import AttributeMatch, GroupMatch, Match, NameMatch, PutRole, PutScope
 from directory.ids import RoleId, RuleId, ScopeId
@@ -85,10 +85,13 @@ _DELETE_ROLE = delete(role).where(_ROLE_OF_ORGANISATION, _ROLES.id == bindparam(
 _INSERT_ROLE = insert(role)
 
 _DOMAIN_OF_ORGANISATION = domain.c.organisation_id == ORGANISATION
-_SELECT_DOMAINS = select(domain.c.domain).where(_DOMAIN_OF_ORGANISATION)
+_SELECT_DOMAINS = select(domain.c.domain).where(
+    _DOMAIN_OF_ORGANISATION, domain.c.state.in_((literal_column("'verified'"), literal_column("'missing'")))
+)
+# The operator's word, which no record in the DNS has to prove.
 _VERIFY_DOMAIN = (
     update(domain)
-    .values(verified_at=_AT)
+    .values(state="verified", challenge="", verified_at=_AT, checked_at=None, missing_since=None)
     .where(_DOMAIN_OF_ORGANISATION, domain.c.domain == bindparam("named"))
 )
 _INSERT_DOMAIN = insert(domain)
@@ -292,7 +295,7 @@ class ConfigurationWriter(ConfigurationReader):
 
     def put_domain(self, domain: str, at: datetime) -> None:
         if not self._run(_VERIFY_DOMAIN, named=domain, at=at):
-            self._insert(_INSERT_DOMAIN, domain=domain, verified_at=at)
+            self._insert(_INSERT_DOMAIN, domain=domain, state="verified", claimed_at=at, verified_at=at)
 
     def put_directory(self, directory: StoredDirectory, at: datetime) -> None:
         """Settings and schedule are as given; lease, fence and failures of a stored directory stay."""

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
@@ -22,33 +21,12 @@ from sqlalchemy import (
     text,
 )
 
+from storage import sso_tables
+from storage.schema import organisation_column, partial_index
 from storage.types import Document, Id, Key, Moment, NameKey, RowNumber
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _organisation_id() -> Column[str]:
-    return Column("organisation_id", Id, ForeignKey("organisation.id"), nullable=False)
-
-
-def _partial_index(
-    name: str, *columns: str, where: str, sqlite_where: str = "", unique: bool = False
-) -> Index:
-    """An index of the rows that `where` says. SQLite wants it word for word as a statement says it."""
-    return Index(
-        name,
-        *columns,
-        unique=unique,
-        sqlite_where=text(sqlite_where or where),
-        postgresql_where=text(where),
-    )
+# One schema, of which the tables of single sign-on are a part.
+metadata = sso_tables.metadata
 
 
 environment = Table(
@@ -85,7 +63,7 @@ scope = Table(
     "scope",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("kind", String(64), nullable=False),
     Column("name", String(400), nullable=False),
     Column("host_id", String(400), nullable=False),
@@ -97,7 +75,7 @@ scope = Table(
 role = Table(
     "role",
     metadata,
-    _organisation_id(),
+    organisation_column(),
     Column("id", String(64), nullable=False),
     Column("label", String(200), nullable=False),
     Column("permissions", Document, nullable=False),
@@ -109,17 +87,26 @@ role = Table(
 domain = Table(
     "domain",
     metadata,
-    _organisation_id(),
+    organisation_column(),
     Column("domain", String(255), nullable=False),
-    Column("verified_at", Moment, nullable=False),
+    # pending, verified, missing (the proof is not found any more; warned), suspended.
+    Column("state", String(16), nullable=False),
+    Column("challenge", String(200), nullable=False, server_default=""),
+    Column("claimed_at", Moment, nullable=False),
+    Column("verified_at", Moment),
+    Column("checked_at", Moment),
+    Column("missing_since", Moment),
     PrimaryKeyConstraint("organisation_id", "domain"),
+    # Several may claim a domain; who has proven it has it alone.
+    partial_index("uq_domain_held", "domain", where="state <> 'pending'", unique=True),
+    partial_index("ix_domain_checked_at", "checked_at", where="challenge <> ''"),
 )
 
 directory = Table(
     "directory",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("kind", String(16), nullable=False),
     Column("name", String(200), nullable=False),
     Column("settings", Document, nullable=False),
@@ -136,7 +123,7 @@ directory = Table(
     # How far the source has been read, and what that is good for: the reader's own words.
     Column("cursor", Document),
     UniqueConstraint("organisation_id", "name"),
-    _partial_index("ix_directory_due", "next_run_at", where="next_run_at IS NOT NULL"),
+    partial_index("ix_directory_due", "next_run_at", where="next_run_at IS NOT NULL"),
 )
 
 directory_user = Table(
@@ -168,18 +155,18 @@ directory_user = Table(
     Column("deleted_at", Moment),
     UniqueConstraint("directory_id", "external_id"),
     Index("ix_directory_user_member_id", "member_id"),
-    _partial_index("ix_directory_user_client_id", "directory_id", "client_id", where="client_id <> ''"),
-    _partial_index(
+    partial_index("ix_directory_user_client_id", "directory_id", "client_id", where="client_id <> ''"),
+    partial_index(
         "ix_directory_user_left",
         "directory_id",
         "updated_at",
         where="deleted_at IS NULL AND NOT active",
         sqlite_where="deleted_at IS NULL AND active = 0",
     ),
-    _partial_index(
+    partial_index(
         "ix_directory_user_user_name_key", "directory_id", "user_name_key", where="deleted_at IS NULL"
     ),
-    _partial_index(
+    partial_index(
         "ix_directory_user_mail_key",
         "organisation_id",
         "mail_key",
@@ -205,7 +192,7 @@ directory_group = Table(
     Column("deleted_at", Moment),
     UniqueConstraint("directory_id", "external_id"),
     Index("ix_directory_group_name_key", "organisation_id", "name_key"),
-    _partial_index("ix_directory_group_client_id", "directory_id", "client_id", where="client_id <> ''"),
+    partial_index("ix_directory_group_client_id", "directory_id", "client_id", where="client_id <> ''"),
 )
 
 membership = Table(
@@ -221,7 +208,7 @@ membership = Table(
 subgroup = Table(
     "subgroup",
     metadata,
-    _organisation_id(),
+    organisation_column(),
     Column("group_id", Id, nullable=False),
     Column("subgroup_id", Id, nullable=False),
     PrimaryKeyConstraint("group_id", "subgroup_id"),
@@ -249,7 +236,7 @@ member = Table(
     Column("deactivated_at", Moment),
     Column("deleted_at", Moment),
     Index("ix_member_organisation_id", "organisation_id", "id"),
-    _partial_index(
+    partial_index(
         "ix_member_waiting",
         "organisation_id",
         "waiting_priority",
@@ -258,12 +245,12 @@ member = Table(
         "id",
         where="seat = 'waiting'",
     ),
-    _partial_index("ix_member_invited", "organisation_id", "invited", where="invited IS NOT NULL"),
+    partial_index("ix_member_invited", "organisation_id", "invited", where="invited IS NOT NULL"),
     # The column that the condition names again, or SQLite would take another index of the organisation.
-    _partial_index(
+    partial_index(
         "ix_member_held", "organisation_id", "is_held", where="is_held", sqlite_where="is_held = 1"
     ),
-    _partial_index("ix_member_mail_key", "organisation_id", "mail_key", where="mail_key <> ''"),
+    partial_index("ix_member_mail_key", "organisation_id", "mail_key", where="mail_key <> ''"),
 )
 
 access_interval = Table(
@@ -283,10 +270,10 @@ access_interval = Table(
     Column("opened_event", Id, nullable=False),
     Column("closed_at", Moment),
     Column("closed_event", Id),
-    _partial_index(
+    partial_index(
         "uq_access_interval_open", "member_id", "role", "scope_id", where="closed_at IS NULL", unique=True
     ),
-    _partial_index(
+    partial_index(
         "ix_access_interval_scope_id",
         "organisation_id",
         "scope_id",
@@ -294,7 +281,7 @@ access_interval = Table(
         "member_id",
         where="closed_at IS NULL",
     ),
-    _partial_index("ix_access_interval_closed", "member_id", where="closed_at IS NOT NULL"),
+    partial_index("ix_access_interval_closed", "member_id", where="closed_at IS NOT NULL"),
     Index("ix_access_interval_opened_at", "organisation_id", "opened_at"),
     sqlite_autoincrement=True,
 )
@@ -304,7 +291,7 @@ rule = Table(
     metadata,
     Column("id", Id, nullable=False),
     Column("version", Integer, nullable=False),
-    _organisation_id(),
+    organisation_column(),
     Column("priority", Integer, nullable=False),
     Column("match_kind", String(16), nullable=False),
     Column("group_id", Id),
@@ -316,14 +303,14 @@ rule = Table(
     Column("created_at", Moment, nullable=False),
     Column("replaced_at", Moment),
     PrimaryKeyConstraint("id", "version"),
-    _partial_index("ix_rule_current", "organisation_id", where="replaced_at IS NULL"),
+    partial_index("ix_rule_current", "organisation_id", where="replaced_at IS NULL"),
 )
 
 override = Table(
     "override",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("member_id", Id, nullable=False),
     Column("grants", Document, nullable=False),
     Column("reason", Text, nullable=False),
@@ -332,16 +319,16 @@ override = Table(
     Column("created_event", Id, nullable=False),
     Column("ends_at", Moment, nullable=False),
     Column("ended_at", Moment),
-    _partial_index("ix_override_member_id", "member_id", where="ended_at IS NULL", unique=True),
-    _partial_index("ix_override_ends_at", "ends_at", where="ended_at IS NULL"),
-    _partial_index("ix_override_organisation_id", "organisation_id", "ends_at", where="ended_at IS NULL"),
+    partial_index("ix_override_member_id", "member_id", where="ended_at IS NULL", unique=True),
+    partial_index("ix_override_ends_at", "ends_at", where="ended_at IS NULL"),
+    partial_index("ix_override_organisation_id", "organisation_id", "ends_at", where="ended_at IS NULL"),
 )
 
 block = Table(
     "block",
     metadata,
     Column("member_id", Id, nullable=False),
-    _organisation_id(),
+    organisation_column(),
     Column("reason", Text, nullable=False),
     Column("author", String(200), nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -352,7 +339,7 @@ invitation = Table(
     "invitation",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("mail", String(400), nullable=False),
     Column("mail_key", String(800), nullable=False),
     Column("role", String(64), nullable=False),
@@ -362,8 +349,8 @@ invitation = Table(
     Column("created_event", Id, nullable=False),
     Column("ends_at", Moment, nullable=False),
     Column("pii_ref", Id, nullable=False),
-    _partial_index("ix_invitation_ends_at", "ends_at", where="state = 'pending'"),
-    _partial_index("ix_invitation_organisation_id", "organisation_id", "ends_at", where="state = 'pending'"),
+    partial_index("ix_invitation_ends_at", "ends_at", where="state = 'pending'"),
+    partial_index("ix_invitation_organisation_id", "organisation_id", "ends_at", where="state = 'pending'"),
 )
 
 pending_member = Table(
@@ -379,7 +366,7 @@ run = Table(
     "run",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
     Column("fence", RowNumber, nullable=False),
     Column("state", String(16), nullable=False),
@@ -442,7 +429,7 @@ scim_user = Table(
     "scim_user",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
     Column("resource", Text, nullable=False),
     *(
@@ -502,7 +489,7 @@ scim_entry = Table(
     ),
     PrimaryKeyConstraint("user_id", "attribute", "position"),
     # Addresses alone are matched on; other values (a photo as data, a certificate) may be too long for an index.
-    _partial_index("ix_scim_entry_email", "directory_id", "value_key", where="attribute = 'emails'"),
+    partial_index("ix_scim_entry_email", "directory_id", "value_key", where="attribute = 'emails'"),
     sqlite_with_rowid=False,
 )
 
@@ -510,7 +497,7 @@ token = Table(
     "token",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("directory_id", Id, ForeignKey("directory.id"), nullable=False),
     Column("name", String(200), nullable=False),
     Column("prefix", String(24), nullable=False, unique=True),
@@ -524,9 +511,7 @@ token = Table(
     # The last notice of its end, in days before it.
     Column("noticed_days", Integer),
     Index("ix_token_directory_id", "directory_id"),
-    _partial_index(
-        "ix_token_expires_at", "expires_at", where="expires_at IS NOT NULL AND revoked_at IS NULL"
-    ),
+    partial_index("ix_token_expires_at", "expires_at", where="expires_at IS NOT NULL AND revoked_at IS NULL"),
 )
 
 # Requests of SCIM clients and their answers, redacted. Written in batches, beside the requests' transactions.
@@ -534,7 +519,7 @@ scim_request = Table(
     "scim_request",
     metadata,
     Column("id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("directory_id", Id, nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("at", Moment, nullable=False),
@@ -564,7 +549,7 @@ push_window = Table(
     "push_window",
     metadata,
     Column("directory_id", Id, ForeignKey("directory.id"), primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("started_at", Moment, nullable=False),
     Column("active_users", Integer, nullable=False),
     Column("memberships", Integer, nullable=False),
@@ -580,7 +565,7 @@ staged_change = Table(
     "staged_change",
     metadata,
     Column("member_id", Id, primary_key=True),
-    _organisation_id(),
+    organisation_column(),
     Column("directory_id", Id, nullable=False),
     Column("event_id", Id),
     Column("staged_at", Moment, nullable=False),

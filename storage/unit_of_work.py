@@ -18,6 +18,7 @@ from storage.overrides import OverridesReader, OverridesWriter
 from storage.push_guard import PushGuardReader, PushGuardWriter
 from storage.resources import ResourcesReader
 from storage.runs import RunsReader, RunsWriter
+from storage.sso import SSOReading, SSOWriting
 from storage.tokens import TokensReader, TokensWriter
 from storage.versions import VersionsWriter
 
@@ -39,11 +40,13 @@ class StoreReader(
     RunsReader,
     TokensReader,
     ResourcesReader,
+    SSOReading,
 ):
     """Everything of one organisation, to be read."""
 
 
 class StoreWriter(
+    SSOWriting,
     StoreReader,
     OrganisationWriter,
     MembersWriter,

@@ -219,10 +219,10 @@ def test_custom_roles_are_put_and_deleted(tenant: Tenant) -> None:
 def test_domains_are_put_once(tenant: Tenant) -> None:
     with tenant.unit_of_work.write() as writer:
         assert writer.domains() == frozenset()
-        writer.put_domain("example.org", NOW)
-        writer.put_domain("example.org", NOW + MINUTE)
+        writer.put_domain("once.example", NOW)
+        writer.put_domain("once.example", NOW + MINUTE)
         writer.put_domain("münchen.example", NOW)
-        assert writer.domains() == {"example.org", "münchen.example"}
+        assert writer.domains() == {"once.example", "münchen.example"}
 
 
 def test_configuration_of_another_organisation_is_out_of_reach(tenant: Tenant, other: Tenant) -> None:
@@ -235,7 +235,7 @@ def test_configuration_of_another_organisation_is_out_of_reach(tenant: Tenant, o
         writer.put_rule(stored, NOW)
         writer.put_scope(scope)
         writer.put_role(auditor)
-        writer.put_domain("example.org", NOW)
+        writer.put_domain("out-of-reach.example", NOW)
         writer.insert_subgroups([(admins.group_id, admins.group_id)])
         before = writer.model_inputs(), writer.directories(), writer.domains()
 
