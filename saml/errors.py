@@ -59,17 +59,21 @@ class LoginDenied(SAMLError):  # noqa: N818 - it is a refusal, and no fault of o
     """A message that opens no session.
 
     `check` is the named check that failed, `found` and `expected` are for the administrator's test login and for the
-    event where they hold no personal data. None of it reaches the person at the browser.
+    event where they hold no personal data; `words` say both in a sentence. None of it
+    reaches the person at the browser.
     """
 
     code = "login_denied"
 
-    def __init__(self, reason: Denial, *, check: str = "", found: str = "", expected: str = "") -> None:
+    def __init__(
+        self, reason: Denial, *, check: str = "", found: str = "", expected: str = "", words: str = ""
+    ) -> None:
         super().__init__(reason.value)
         self.reason = reason
         self.check = check
         self.found = found
         self.expected = expected
+        self.words = words or (f"found {found}, expected {expected}" if found or expected else "")
 
 
 class MetadataError(SAMLError):

@@ -10,13 +10,15 @@ from enum import StrEnum
 class Trust:
     """What a connection's messages are verified with. Made once for each version of a connection and kept.
 
-    `certificates` are DER; `private_keys` PEM, by which an encrypted assertion is opened, in order.
+    `certificates` are DER; `private_keys` PEM, by which an encrypted assertion is opened, in order. `memo` is the
+    verifier's own: the keys as it has prepared them, so that they are read once for each version of a connection.
     """
 
     certificates: tuple[bytes, ...]
     private_keys: tuple[bytes, ...] = field(repr=False, default=())
     require_signed_assertion: bool = False
     require_encrypted_assertion: bool = False
+    memo: dict[str, object] = field(default_factory=dict, init=False, repr=False, compare=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,14 @@
 """From the form field of a response to a proven login: gate, verifier, policy, in that order and no other."""
 
-from saml.login import Examination, Expectations, Login, Trust
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from saml import decoy, gate, names, policy, verifier
+from saml.errors import Denial, LoginDenied
+from saml.login import Check, Examination, Expectations, Login, Result, Trust
+
+_STAGES = ("message", "signature")
 
 
 def judge_response(form_value: str, *, trust: Trust, expectations: Expectations) -> Login:
@@ -10,9 +18,102 @@ def judge_response(form_value: str, *, trust: Trust, expectations: Expectations)
 
     Raises: LoginDenied, for whatever is wrong with any input; nothing else.
     """
-    raise NotImplementedError
+    shape = gate.check_response(gate.read_document(gate.decode_field(form_value)))
+    return policy.judge(prove(shape, trust, _Seen()), expectations)
 
 
 def examine_response(form_value: str, *, trust: Trust, expectations: Expectations) -> Examination:
     """The same, told check by check and in words, for a test login. Raises nothing for any input."""
-    raise NotImplementedError
+    seen = _Seen()
+    checks: list[Check] = []
+    try:
+        data = gate.decode_field(form_value)
+        seen.xml = data.decode("utf-8", errors="replace")
+        shape = gate.check_response(gate.read_document(data))
+        checks.append(Check("message", Result.PASS, "the message is a SAML 2.0 response with one assertion"))
+        proven = prove(shape, trust, seen)
+        checks.append(Check("signature", Result.PASS, "signed by a certificate of this connection"))
+    except LoginDenied as denied:
+        checks.append(Check(_STAGES[len(checks)], Result.FAIL, denied.words or denied.reason.value))
+        missed = (*_STAGES[len(checks) :], *(rule.name for rule in policy.RULES))
+        checks.extend(Check(name, Result.NOT_REACHED) for name in missed)
+        return Examination(tuple(checks), None, seen.xml, seen.decrypted)
+    judged, login = policy.examine(proven, expectations)
+    return Examination((*checks, *judged), login, seen.xml, seen.decrypted)
+
+
+def named_request(form_value: str) -> str | None:
+    """The InResponseTo of a response that nobody has proven, by which the stored request is found. None: it has none.
+
+    Raises: LoginDenied, when the gate does not let the message through.
+    """
+    shape = gate.check_response(gate.read_document(gate.decode_field(form_value)))
+    answered: str | None = shape.root.get("InResponseTo")
+    return answered
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a test login shows beside the checks."""
+
+    xml: str = field(default="", repr=False)
+    decrypted: str = field(default="", repr=False)
+
+
+def prove(shape: gate.ResponseShape, trust: Trust, seen: _Seen) -> policy.Proven:
+    """Verify every signature, the response's before anything in it is decrypted.
+
+    Raises: LoginDenied
+    """
+    keys = verifier.keys_of(trust)
+    if trust.require_encrypted_assertion and shape.encrypted is None:
+        raise LoginDenied(Denial.ENCRYPTION_REQUIRED, found="an open assertion", expected="an encrypted one")
+    response = shape.root
+    is_signed = shape.signature is not None
+    if shape.signature is not None:
+        response = _parsed(verifier.verify_element(shape.signature, keys))
+    if shape.encrypted is not None:
+        assertion = _decrypted(shape.encrypted, keys, trust, seen, is_covered=is_signed)
+    elif shape.assertion_signature is not None:
+        assertion = _parsed(verifier.verify_element(shape.assertion_signature, keys))
+    else:
+        _refuse_unsigned_assertion(trust)
+        assertion = response.find(names.ASSERTION)
+    return policy.Proven(response, is_signed, assertion)
+
+
+def _decrypted(
+    encrypted: etree._Element, keys: verifier.Keys, trust: Trust, seen: _Seen, *, is_covered: bool
+) -> etree._Element:
+    """The assertion inside. `is_covered`: a signature of the response, verified, covers the ciphertext.
+
+    Otherwise anybody can send ciphertexts of their own making, so failing early must not be told from failing late.
+    """
+    wrapped = gate.read_encrypted(encrypted)
+    try:
+        opened = verifier.decrypt(wrapped, keys)
+        seen.decrypted = opened.decode("utf-8", errors="replace")
+        document = gate.read_document(opened, around=wrapped.around)
+        signature = gate.check_decrypted(document)
+        if signature is None and not is_covered:
+            raise LoginDenied(Denial.SIGNATURE_MISSING, found="no signature", expected="a signed assertion")
+    except LoginDenied:
+        if not is_covered:
+            decoy.spend(len(wrapped.ciphertext), keys)
+        raise
+    if signature is None:
+        _refuse_unsigned_assertion(trust)
+        return _parsed(verifier.canonical(document.root))
+    return _parsed(verifier.verify_element(signature, keys))
+
+
+def _refuse_unsigned_assertion(trust: Trust) -> None:
+    if trust.require_signed_assertion:
+        raise LoginDenied(Denial.SIGNATURE_MISSING, found="a signed response", expected="a signed assertion")
+
+
+def _parsed(octets: bytes) -> etree._Element:
+    """The tree of canonical octets, which have passed the gate before they were canonicalised."""
+    return etree.fromstring(
+        octets, etree.XMLParser(resolve_entities=False, no_network=True, collect_ids=False)
+    )
