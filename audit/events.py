@@ -302,6 +302,7 @@ _LOGIN = (
     "client_id",
     "kind",
     "attempts",
+    "codes",
 )
 
 _TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
@@ -523,8 +524,8 @@ _SPECS = (
         *_LOGIN,
         needs_target=False,
     ),
-    _action("sso.logout", "{actor} ended {sessions_ended} sessions of {subject}", *_LOGIN),
-    _action("sso.identity_moved", "{actor} moved a login of {object} to {subject}", *_LOGIN),
+    _action("sso.logout", "{actor} signed out {subject}[, {sessions_ended} sessions]", *_LOGIN),
+    _action("sso.identity_moved", "{actor} moved a login[ of {object}] to {subject}", *_LOGIN),
     _action("breakglass.armed", "{actor} made recovery codes for {subject}", *_LOGIN),
     _action("breakglass.used", "{actor} got in by a recovery code as {subject}", *_LOGIN),
     _action(

@@ -1,7 +1,7 @@
 """The identifiers of the house, each a type of its own.
 
 Every id but `ExternalId`, `RoleId`, `EnvironmentId` and `ClientId` is a UUIDv7 as lower-case text with hyphens; the
-caller mints them and passes them in. `ExternalId` is what a directory uses for one of its own entries and is opaque text.
+caller mints them and passes them in. `ExternalId` is what a directory uses for one of its own entries: opaque text.
 """
 
 from collections.abc import Callable

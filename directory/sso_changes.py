@@ -129,8 +129,8 @@ class ReleaseDomain:
 class LinkLogin:
     """Who signs in over the connection with this key is the member.
 
-    `linked_by`: external_id, mail, invitation, jit, relink. Refused when the key is linked to another member, except by
-    `relink`, which moves it and ends the member's other links of the connection.
+    `linked_by`: external_id, mail, invitation, jit, relink. Refused when the key is linked to another member, except
+    by `relink`, which moves it and ends the member's other links of the connection.
     """
 
     connection_id: ConnectionId

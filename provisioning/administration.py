@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 from audit.actors import AdminActor, SystemActor
 from audit.events import FieldChange, JSONValue, Reason, Target
@@ -42,6 +42,7 @@ from directory.changes import (
 )
 from directory.facts import name_key
 from directory.ids import EventId, GroupId, InvitationId, MemberId, RoleId, ScopeId
+from directory.sso_changes import SSOChange
 from mappings.catalogue import Resolution, check_custom_role, permissions_beyond
 from mappings.rules import Rule, check_default_role, check_rule, parse_pattern
 from mappings.scopes import ScopeNode, check_scope
@@ -49,6 +50,7 @@ from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
 from provisioning.seats import free_seats, seat_limit
+from provisioning.sso_handlers import sso_handlers
 from provisioning.staging import allow_staged, reject_staged
 from provisioning.state import (
     UNLIMITED,
@@ -77,6 +79,8 @@ _ID_FIELDS: Mapping[str, str] = MappingProxyType(
         "invitation_id": "invitation",
         "directory_id": "directory",
         "token_id": "token",
+        "connection_id": "connection",
+        "session_id": "session",
     }
 )
 _FROM_ONE = frozenset({"interval_seconds", "absence_grace_runs"})
@@ -92,7 +96,7 @@ PUSH_SETTINGS: Mapping[str, tuple[str | bool, ...]] = MappingProxyType(
 """Settings of a SCIM directory, each with the values that it may have."""
 
 
-_TOKEN_CHANGES = (PutToken, RevokeToken, NoteTokenEnding)
+_WITHOUT_ACCESS = (PutToken, RevokeToken, NoteTokenEnding, *get_args(SSOChange))
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
@@ -101,8 +105,8 @@ def apply_administration(work: Work, change: AdministratorChange) -> None:
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
     before = len(work.ledger.rows)
     handler(work, change)
-    # What was said before changes nothing and is no event; what lets clients in is no access of a member.
-    is_access = not isinstance(change, _TOKEN_CHANGES)
+    # What was said before changes nothing and is no event; what lets clients and people in is no access of a member.
+    is_access = not isinstance(change, _WITHOUT_ACCESS)
     work.is_changed = work.is_changed or (is_access and len(work.ledger.rows) > before)
 
 
@@ -911,4 +915,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     NoteTokenEnding: note_token_ending,
     AllowStaged: allow_staged,
     RejectStaged: reject_staged,
+    **sso_handlers(_check_may_assign),
 }

@@ -1,8 +1,9 @@
 """The one write path: a command becomes state, audit events and outbox rows in one transaction, or nothing.
 
 Order inside the transaction, and why: the organisation's lock first, so that seats are counted under it; the fence,
-so that a run that lost its directory writes nothing; facts before consequences, since access follows from facts; the
-organisation's row and the events last, so that an event's number is drawn under the lock of what it tells about.
+so that a run that lost its directory writes nothing; facts before consequences, since access follows from facts;
+sessions after them, since nobody signs in whom they put out; the organisation's row and the events last, so that an
+event's number is drawn under the lock of what it tells about.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from provisioning.ledger import Ledger
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, Mint, Reader, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit, thresholds_crossed
+from provisioning.sessions import open_sessions
 from provisioning.state import EventRow, OrganisationState, SeatPolicy, StoredDirectory
 from provisioning.work import BATCH_SIZE, SEAT_KINDS, Work
 
@@ -194,6 +196,7 @@ def _act(
     turned_away = work.explicit & work.waiting
     if turned_away and command.refuse_when_full and work.state.seat_policy is SeatPolicy.REJECT:
         raise seat_refusal(work, "The user was not added.", turned_away - work.newcomers)
+    open_sessions(work)
     state = _finish(work)
     applied = Applied(
         access_version=state.access_version,

@@ -300,6 +300,13 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
     begun: list[StagedChange] = []
     if settlement.seated != work.state.seated:
         work.amend(seated=settlement.seated)
+    leavers = [
+        member_id
+        for member_id, outlook in settlement.outlooks.items()
+        if outlook.record.is_active and not outlook.desired.is_active
+    ]
+    # In the transaction of the deactivation: there is no moment at which somebody is out and still signed in.
+    ended = work.writer.sso.end_sessions(work.now, "deactivated", member_ids=leavers) if leavers else {}
     # Leavers first: the event of a freed seat is the cause of the seat that is given.
     ordered = sorted(
         settlement.outlooks.values(),
@@ -313,7 +320,9 @@ def _settle(work: Work, settlement: Settlement, seating: Seating) -> None:
         seat = settlement.seats[record.member_id]
         step = _Step(work, record)
         begun.extend(_record_staging(step, outlook.staging))
-        _record_activity(step, desired, is_deleted=outlook.is_gone)
+        _record_activity(
+            step, desired, is_deleted=outlook.is_gone, sessions_ended=ended.get(record.member_id, 0)
+        )
         _record_grants(step, settlement.target(outlook), seating.admin_pair, opened, closed, restated)
         if seat is Seat.WAITING:
             work.waiting.add(record.member_id)
@@ -427,14 +436,17 @@ def _record_staging(step: _Step, staging: Staging) -> Iterator[StagedChange]:
         yield StagedChange(record.member_id, directory_id, event_id, work.now)
 
 
-def _record_activity(step: _Step, desired: Access, *, is_deleted: bool) -> None:
+def _record_activity(step: _Step, desired: Access, *, is_deleted: bool, sessions_ended: int) -> None:
     record, work = step.record_, step.work
     is_ended = record.is_active and not desired.is_active
+    changes = (FieldChange("active", True, False),) if is_ended else ()
+    if sessions_ended:
+        changes = (*changes, FieldChange("sessions_ended", None, sessions_ended))
     if is_deleted and not record.is_deleted:
-        step.record("member.deleted", (FieldChange("active", True, False),) if is_ended else ())
+        step.record("member.deleted", changes)
         work.counters["members_deleted"] += 1
     elif is_ended:
-        step.record("member.deactivated", (FieldChange("active", True, False),))
+        step.record("member.deactivated", changes)
         work.counters["members_deactivated"] += 1
     elif desired.is_active and record.deactivated_at is not None:
         step.record("member.reactivated", (FieldChange("active", False, True),))

@@ -101,7 +101,9 @@ def _named(
 
 def _fold_one(fold: Fold, change: DirectoryChange) -> None:
     match change:
-        case PutUser(user, fingerprint):
+        case PutUser(user, fingerprint, member_id=member_id):
+            if member_id is not None:
+                fold.resolved[user.external_id] = member_id
             put_user(fold, user, fingerprint)
         case DeactivateUser(external_id, reason):
             deactivate_user(fold, external_id, reason)

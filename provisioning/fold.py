@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from audit.events import Target
 from directory.facts import find_fault
-from directory.ids import EventId, ExternalId, GroupId, UserId
+from directory.ids import EventId, ExternalId, GroupId, MemberId, UserId
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.staging import Removals
 from provisioning.state import StoredDirectory, StoredGroup, StoredUser
@@ -13,7 +13,10 @@ from provisioning.work import PUSHED, Work
 
 @dataclass(slots=True)
 class Fold:
-    """The touched slice of one directory, as the transaction has made it so far."""
+    """The touched slice of one directory, as the transaction has made it so far.
+
+    `resolved`: who some of the users are, as the speaker has found out.
+    """
 
     work: Work
     directory: StoredDirectory
@@ -34,6 +37,7 @@ class Fold:
     by_user_id: dict[UserId, ExternalId] = field(default_factory=dict)
     was_active: dict[ExternalId, bool] = field(default_factory=dict)
     removals: Removals = field(default_factory=Removals)
+    resolved: dict[ExternalId, MemberId] = field(default_factory=dict)
 
     @property
     def is_pushed(self) -> bool:

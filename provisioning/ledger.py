@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from audit.actors import Actor
+from audit.actors import Actor, LoginActor
 from audit.events import Cause, Event, FieldChange, Outcome, Reason, Target
 from audit.render import render_event
 from directory.ids import EventId, OrganisationId
@@ -79,6 +79,7 @@ class Ledger:
                 group_id=group_id,
                 run_id=self._run_id,
                 scim_request_id=self._request_id if self._kind == "scim_request" else "",
+                login_id=self._actor.login_id if isinstance(self._actor, LoginActor) else "",
             ),
             changes=changes,
             reason=reason,

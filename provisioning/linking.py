@@ -6,10 +6,12 @@ from types import MappingProxyType
 
 from audit.events import Target
 from directory.facts import name_key
-from directory.ids import ExternalId, MemberId
+from directory.ids import EventId, ExternalId, MemberId
 from mappings.access import LinkedUser, MemberFacts
 from provisioning.fold import Fold, mail_of, name_of
 from provisioning.state import MemberRecord, NewMember, Seat, StoredUser
+from provisioning.takeover import take_over
+from provisioning.work import JUST_IN_TIME
 
 _NO_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -26,6 +28,7 @@ def link_members(fold: Fold) -> None:
     taken = work.writer.directories_of_members(candidates) if candidates else set()
     occupied = {member for member, directory_id in taken if directory_id == fold.directory.directory_id}
     new_members: list[NewMember] = []
+    linked_members: dict[MemberId, EventId] = {}
     for external_id, user in fold.new_users.items():
         free = found.get(external_id, set()) - occupied
         if len(free) == 1:
@@ -36,8 +39,9 @@ def link_members(fold: Fold) -> None:
                 parent=fold.user_events[external_id],
             )
             work.counters["members_linked"] += 1
+            linked_members[member_id] = event_id
         else:
-            member_id = MemberId(work.mint.id())
+            member_id = fold.resolved.get(external_id) or MemberId(work.mint.id())
             work.newcomers.add(member_id)
             new_members.append(
                 NewMember(member_id, name_of(user), mail_of(user), user.pii_ref, is_active=False)
@@ -58,6 +62,8 @@ def link_members(fold: Fold) -> None:
             work.explicit.add(member_id)
     if new_members:
         work.writer.insert_members(new_members, work.now)
+    if linked_members and fold.directory.kind != JUST_IN_TIME:
+        take_over(work, linked_members)
     work.is_changed = True
 
 
@@ -87,7 +93,10 @@ def _candidates(fold: Fold) -> dict[ExternalId, set[MemberId]]:
     """Members that new users may be, found by the client's own id or else by a mail of a verified domain.
 
     Of a person whose user was deleted only that id brings the membership back; a name or a mail may be another's.
+    Whom a login makes has been looked for already, and more strictly.
     """
+    if fold.directory.kind == JUST_IN_TIME:
+        return {}
     writer = fold.work.writer
     found: dict[ExternalId, set[MemberId]] = {}
     ids = {external_id: _link_id(fold, user) for external_id, user in fold.new_users.items()}

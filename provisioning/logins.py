@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Protocol, Self
 
-from directory.ids import ConnectionId, MemberId, OrganisationId, SessionId
+from directory.ids import ConnectionId, DirectoryId, MemberId, OrganisationId, SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class ConnectionSettings:
     `identity_key` is `name_id`, or the Name of one attribute. `attribute_*` override the preset where not empty.
     `groups_separator` splits one value into several. `initiated_targets` are the addresses, a line each, that an
     IdP-initiated login may name in RelayState. `metadata_signer` is the pinned SHA-256 (hexadecimal) of the
-    certificate that signs the metadata. `session_minutes` 0 means the service's own limit. `overlap_hours`: how long a
-    certificate that the metadata no longer names goes on verifying. `default_role` is what just-in-time creation
+    certificate that signs the metadata. `session_minutes` 0 means the service's own limit. `overlap_hours`: how long
+    a certificate that the metadata no longer names goes on verifying. `default_role` is what just-in-time creation
     gives.
     """
 
@@ -79,7 +79,10 @@ class IdPCertificate:
 
 @dataclass(frozen=True, slots=True)
 class SPKey:
-    """The public half of a key of ours. The private half is the secret `sp_key:<key_id>` of the connection (PEM)."""
+    """The public half of a key of ours. The private half is the secret `sp_key:<key_id>` of the connection (PEM).
+
+    `state`: next (published, opens what is encrypted for it), active (signs as well), previous (as `next`).
+    """
 
     key_id: str
     certificate: bytes
@@ -119,6 +122,11 @@ class StoredConnection:
     @property
     def read(self) -> ConnectionSettings:
         return ConnectionSettings.read(self.settings)
+
+    @property
+    def directory_id(self) -> DirectoryId:
+        """The directory that just-in-time logins over this connection write; there is one once `jit` was on."""
+        return DirectoryId(self.connection_id)
 
     def trusted(self, now: datetime) -> tuple[IdPCertificate, ...]:
         """The certificates whose keys verify a signature now."""
@@ -223,7 +231,7 @@ class RecoveryCode:
 class Person:
     """Who an assertion says has signed in, after the attribute map. `groups` are the values as sent, in order.
 
-    `groups_withheld`: the identity provider left them out because they are too many, so that nothing is known of them.
+    `groups_withheld`: the identity provider left them out because they are too many; nothing is known of them.
     """
 
     key: str

@@ -12,6 +12,7 @@ from audit.body import parse_body
 from audit.events import Reason, Target
 from directory.changes import GroupMatch
 from directory.ids import EventId, GroupId, MemberId, UserId
+from directory.sso_changes import OpenSession
 from mappings.scopes import ScopeNode
 from provisioning.commands import Command
 from provisioning.ledger import Ledger
@@ -24,6 +25,9 @@ SEAT_KINDS = frozenset({"seat_policy", "plan_change"})
 
 PUSHED = "scim"
 """The kind of directory whose client sees its users and groups, and knows them by our ids."""
+
+JUST_IN_TIME = "saml"
+"""The kind of directory that logins over one connection write: of people whom no other directory brings."""
 
 BATCH_SIZE = 1000
 """People whose access is worked out in one transaction."""
@@ -42,7 +46,8 @@ class Work:
     organisation. The `shown_...` are those of whom a SCIM client sees something else than before; `stepped_users`
     have a new version already. `fresh` are members who have come in this transaction, as they are stored, but without
     attributes. The directory has taken something from those who are `deprived`; from those who are `beyond` more than
-    its guard lets through. Of those `released` nothing is staged any more.
+    its guard lets through. Of those `released` nothing is staged any more. `sessions` are opened when all else is
+    worked out.
     """
 
     writer: Writer
@@ -83,6 +88,7 @@ class Work:
     deprived: set[MemberId] = field(default_factory=set)
     beyond: set[MemberId] = field(default_factory=set)
     released: set[MemberId] = field(default_factory=set)
+    sessions: list[OpenSession] = field(default_factory=list)
 
     def directories(self) -> Sequence[StoredDirectory]:
         """The organisation's directories, read once. A command that puts one does not ask for them afterwards."""
