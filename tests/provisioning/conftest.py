@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Unpack
 
 import pytest
+from sqlalchemy import delete
 
 from storage.engine import Database
+from storage.tables import domain
 from tests.builders import KINDS, MakeWorld, World, WorldOptions, make_world, shared_database
 
 
@@ -20,7 +22,9 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def new_world(database: Database, tmp_path: Path) -> MakeWorld:
-    """Makes organisations; `make_world` says what can be chosen."""
+    """Makes organisations; `make_world` says what can be chosen. Domains of earlier tests are nobody's again."""
+    with database.write() as connection:
+        connection.execute(delete(domain))
 
     def make(**options: Unpack[WorldOptions]) -> World:
         options.setdefault("folder", tmp_path)
