@@ -239,6 +239,14 @@ def _check_conditions(case: Case) -> str:
     unknown = [_local(one) for one in case.conditions[0] if one.tag not in _CONDITIONS]
     if unknown:
         raise Fault(f"condition {unknown[0]} is not known", found=unknown[0], expected="known conditions")
+    begins, ends = case.conditions[0].get("NotBefore"), case.conditions[0].get("NotOnOrAfter")
+    if begins is not None and ends is not None:
+        # SAML Core 2.5.1.2
+        start, end = parse_moment(begins, "NotBefore"), parse_moment(ends, "NotOnOrAfter")
+        if start >= end:
+            raise Fault(
+                f"conditions begin at {start} and end at {end}", found=ends, expected=f"after {begins}"
+            )
     return "one set of conditions, all known"
 
 
