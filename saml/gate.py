@@ -55,9 +55,9 @@ _KEPT = frozenset(
 class Limits:
     """Caps on a document: of the whole, and for one element. The defaults are those of a login or a logout.
 
-    `namespaces` is what each element may declare; `more_namespaces` what all of them together may beyond that. So there
-    are never many in scope, and each of those costs a search at every element when it is canonicalised.
-    With them the most expensive document that comes through is judged in well under 300 ms.
+    `namespaces` is what each element may declare; `more_namespaces` what all of them together may beyond that. So
+    there are never many in scope, and each of those costs a search at every element when it is canonicalised. With
+    them the most expensive document that comes through is judged in well under 300 ms.
     """
 
     octets: int = MAX_FIELD * 3 // 4

@@ -239,14 +239,6 @@ def _check_conditions(case: Case) -> str:
     unknown = [_local(one) for one in case.conditions[0] if one.tag not in _CONDITIONS]
     if unknown:
         raise Fault(f"condition {unknown[0]} is not known", found=unknown[0], expected="known conditions")
-    begins, ends = case.conditions[0].get("NotBefore"), case.conditions[0].get("NotOnOrAfter")
-    if begins is not None and ends is not None:
-        # SAML Core 2.5.1.2
-        start, end = parse_moment(begins, "NotBefore"), parse_moment(ends, "NotOnOrAfter")
-        if start >= end:
-            raise Fault(
-                f"conditions begin at {start} and end at {end}", found=ends, expected=f"after {begins}"
-            )
     return "one set of conditions, all known"
 
 
@@ -292,6 +284,20 @@ def _check_clock(case: Case) -> str:
 def _check_conditions_time(case: Case) -> str:
     for conditions in case.conditions:
         _check_window(case, conditions, "the assertion")
+        begins, ends = conditions.get("NotBefore"), conditions.get("NotOnOrAfter")
+        if (
+            begins is None
+            or ends is None
+            or parse_moment(begins, "NotBefore") < parse_moment(ends, "NotOnOrAfter")
+        ):
+            continue
+        # SAML Core 2.5.1.2: the end lies after the beginning.
+        raise Fault(
+            f"the assertion is valid from {begins} on, and until {ends}",
+            found=ends,
+            expected=f"after {begins}",
+            reason=Denial.CONDITIONS_INVALID,
+        )
     return "the assertion is valid now"
 
 
