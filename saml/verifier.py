@@ -112,7 +112,7 @@ def verify_element(shape: SignatureShape, keys: Keys) -> bytes:
     Signatures around this one must have been verified before, and their octets taken.
     Raises: LoginDenied
     """
-    if not any(_is_signed_by(shape, key) for key in keys.for_method(shape.method)):
+    if not any(is_signed_by(shape, key) for key in keys.for_method(shape.method)):
         raise _invalid()
     _take_out(shape.element)
     try:
@@ -145,7 +145,8 @@ def _invalid() -> LoginDenied:
     )
 
 
-def _is_signed_by(shape: SignatureShape, key: xmlsec.Key) -> bool:
+def is_signed_by(shape: SignatureShape, key: xmlsec.Key) -> bool:
+    """Whether xmlsec verifies the signature with the key."""
     context = xmlsec.SignatureContext()
     # With a key of its own, a context looks for none: KeyInfo is not read (XML Signature 1.1 section 4.5).
     context.key = key
