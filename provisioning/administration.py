@@ -46,6 +46,7 @@ from directory.sso_changes import SSOChange
 from mappings.catalogue import Resolution, check_custom_role, permissions_beyond
 from mappings.rules import Rule, check_default_role, check_rule, parse_pattern
 from mappings.scopes import ScopeNode, check_scope
+from provisioning.domains import add_domain
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
@@ -795,17 +796,6 @@ def _remove_member(work: Work, change: RemoveMember) -> None:
     work.touch(change.member_id, event_id)
 
 
-def _add_domain(work: Work, change: AddDomain) -> None:
-    domain = name_key(change.domain)
-    if not domain or "@" in domain or " " in domain or "." not in domain:
-        raise _invalid(f"'{change.domain}' is not a mail domain")
-    if domain in work.writer.domains():
-        return
-    work.writer.put_domain(domain, work.now)
-    work.amend_model()
-    work.ledger.record("domain.verified", (_organisation(work),), (_field("domain", None, domain),))
-
-
 def _put_directory(work: Work, change: PutDirectory) -> None:
     known = {directory.directory_id: directory for directory in work.writer.directories()}
     stored = known.pop(change.directory_id, None)
@@ -908,7 +898,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     TransferOwner: _transfer_owner,
     EnrolOwner: _enrol_owner,
     SetSettings: _set_settings,
-    AddDomain: _add_domain,
+    AddDomain: add_domain,
     PutDirectory: _put_directory,
     PutToken: put_token,
     RevokeToken: revoke_token,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from audit.events import FieldChange, Target
+from directory.changes import AddDomain
 from directory.facts import name_key
 from directory.ids import EventId
 from directory.sso_changes import ClaimDomain, NoteDomainMissing, ReleaseDomain, VerifyDomain
@@ -23,9 +24,22 @@ GRACE = timedelta(hours=72)
 MOST_DOMAINS = 200
 DOMAIN_MISSING = "domain_missing"
 
+_LONGEST_DOMAIN = 253
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,253}}\Z){_LABEL}(?:\.{_LABEL})+", re.ASCII)
 _CHALLENGE = re.compile(r"[!-~]{16,200}", re.ASCII)
+
+
+def add_domain(work: Work, change: AddDomain) -> None:
+    """The operator's word that the domain is the organisation's: it is looked up from now on no more."""
+    domain = name_key(change.domain)
+    if not domain or "@" in domain or " " in domain or "." not in domain or len(domain) > _LONGEST_DOMAIN:
+        raise _invalid(f"'{change.domain[:100]}' is not a mail domain")
+    known = next((one for one in work.writer.sso.domain_claims() if one.domain == domain), None)
+    if known is not None and known.is_verified:
+        return
+    claimed_at = known.claimed_at if known is not None else work.now
+    _verify(work, StoredDomain(domain, "verified", "", claimed_at, work.now, None), known)
 
 
 def claim_domain(work: Work, change: ClaimDomain) -> None:
@@ -54,14 +68,17 @@ def verify_domain(work: Work, change: VerifyDomain) -> None:
     if known.state == "verified":
         work.writer.sso.put_domain_claim(put)
         return
-    put = replace(put, verified_at=work.now)
+    _verify(work, replace(put, verified_at=work.now), known)
+
+
+def _verify(work: Work, put: StoredDomain, known: StoredDomain | None) -> None:
     if not work.writer.sso.put_domain_claim(put):
         raise Refusal(
             RefusalCode.DOMAIN_TAKEN,
-            f"the domain '{known.domain}' is another organisation's; ask the operator if it should be yours",
+            f"the domain '{put.domain}' is another organisation's; ask the operator if it should be yours",
         )
-    event_id = _record(work, "domain.verified", put, known.state)
-    if not known.is_verified:
+    event_id = _record(work, "domain.verified", put, known.state if known is not None else None)
+    if known is None or not known.is_verified:
         work.amend_model()
     resume_enforcement(work, reason=DOMAIN_MISSING, parent=event_id)
 
