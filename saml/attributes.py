@@ -18,7 +18,7 @@ _OVERAGE = "http://schemas.microsoft.com/claims/groups.link"
 
 @dataclass(frozen=True, slots=True)
 class AttributeMap:
-    """Names of attributes, matched exactly; FriendlyName is for display. Of several, the first that there is counts."""
+    """Names of attributes, matched exactly; FriendlyName is for display. Of several, the first there is counts."""
 
     mail: tuple[str, ...]
     given_name: tuple[str, ...]

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from saml import decoy, gate, names, policy, verifier
+from saml import decoy, gate, names, policy, shapes, verifier
+from saml.case import Proven
 from saml.errors import Denial, LoginDenied
 from saml.login import Check, Examination, Expectations, Login, Result, Trust
 
@@ -18,7 +19,7 @@ def judge_response(form_value: str, *, trust: Trust, expectations: Expectations)
 
     Raises: LoginDenied, for whatever is wrong with any input; nothing else.
     """
-    shape = gate.check_response(gate.read_document(gate.decode_field(form_value)))
+    shape = shapes.check_response(gate.read_document(gate.decode_field(form_value)))
     return policy.judge(prove(shape, trust, _Seen()), expectations)
 
 
@@ -29,7 +30,7 @@ def examine_response(form_value: str, *, trust: Trust, expectations: Expectation
     try:
         data = gate.decode_field(form_value)
         seen.xml = data.decode("utf-8", errors="replace")
-        shape = gate.check_response(gate.read_document(data))
+        shape = shapes.check_response(gate.read_document(data))
         checks.append(Check("message", Result.PASS, "the message is a SAML 2.0 response with one assertion"))
         proven = prove(shape, trust, seen)
         checks.append(Check("signature", Result.PASS, "signed by a certificate of this connection"))
@@ -47,7 +48,7 @@ def named_request(form_value: str) -> str | None:
 
     Raises: LoginDenied, when the gate does not let the message through.
     """
-    shape = gate.check_response(gate.read_document(gate.decode_field(form_value)))
+    shape = shapes.check_response(gate.read_document(gate.decode_field(form_value)))
     answered: str | None = shape.root.get("InResponseTo")
     return answered
 
@@ -60,7 +61,7 @@ class _Seen:
     decrypted: str = field(default="", repr=False)
 
 
-def prove(shape: gate.ResponseShape, trust: Trust, seen: _Seen) -> policy.Proven:
+def prove(shape: shapes.ResponseShape, trust: Trust, seen: _Seen) -> Proven:
     """Verify every signature, the response's before anything in it is decrypted.
 
     Raises: LoginDenied
@@ -79,7 +80,7 @@ def prove(shape: gate.ResponseShape, trust: Trust, seen: _Seen) -> policy.Proven
     else:
         _refuse_unsigned_assertion(trust)
         assertion = response.find(names.ASSERTION)
-    return policy.Proven(response, is_signed, assertion)
+    return Proven(response, is_signed, assertion)
 
 
 def _decrypted(
@@ -89,12 +90,12 @@ def _decrypted(
 
     Otherwise anybody can send ciphertexts of their own making, so failing early must not be told from failing late.
     """
-    wrapped = gate.read_encrypted(encrypted)
+    wrapped = shapes.read_encrypted(encrypted)
     try:
         opened = verifier.decrypt(wrapped, keys)
         seen.decrypted = opened.decode("utf-8", errors="replace")
         document = gate.read_document(opened, around=wrapped.around)
-        signature = gate.check_decrypted(document)
+        signature = shapes.check_decrypted(document)
         if signature is None and not is_covered:
             raise LoginDenied(Denial.SIGNATURE_MISSING, found="no signature", expected="a signed assertion")
     except LoginDenied:

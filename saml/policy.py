@@ -4,14 +4,14 @@ It reads the octets that the verifier gives, parsed anew. Of a response that is 
 the assertion too, which may refuse and never grant.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from lxml import etree
 
 from saml import names
+from saml.case import WHITESPACE, Case, Fault, Proven, local_name, parse_moment, seconds_of, shown, text_of
 from saml.errors import Denial, LoginDenied
 from saml.login import Check, Expectations, Login, NameID, Result
 
@@ -21,146 +21,14 @@ MAX_VALIDITY = timedelta(hours=24)
 MAX_INITIATED_AGE = timedelta(minutes=5)
 MAX_IDENTITY = 1024
 NAME_ID_KEY = "name_id"
-_MOMENT = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,12}))?Z"
-)
-_WHITESPACE = " \t\r\n"
-
-
-class Fault(Exception):  # noqa: N818 - it is what a check finds, and caught by its table
-    """What a check has found. `reason` None is the reason of the check's row."""
-
-    def __init__(
-        self, words: str, *, found: str = "", expected: str = "", reason: Denial | None = None
-    ) -> None:
-        super().__init__(words)
-        self.words = words
-        self.found = found
-        self.expected = expected
-        self.reason = reason
-
-
-def parse_moment(text: str | None, what: str) -> datetime:
-    """A moment as SAML Core 1.3.3 has it: in UTC, with a Z. Digits below a microsecond are dropped."""
-    match = _MOMENT.fullmatch(text or "")
-    if match is None:
-        raise Fault(
-            f"{what} is {_shown(text)}, expected a moment in UTC such as 2026-01-31T12:00:00Z",
-            found=_shown(text),
-            expected="a moment in UTC",
-            reason=Denial.MALFORMED,
-        )
-    *parts, fraction = match.groups()
-    year, month, day, hour, minute, second = map(int, parts)
-    microsecond = int(fraction[:6].ljust(6, "0")) if fraction else 0
-    try:
-        return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
-    except ValueError as err:
-        raise Fault(
-            f"{what} is {text}, which is no moment", found=str(text), reason=Denial.MALFORMED
-        ) from err
-
-
-def text_of(element: etree._Element) -> str:
-    """The text of an element that holds nothing else, without surrounding whitespace."""
-    if len(element):
-        raise Fault(
-            f"{_local(element)} holds an element, expected text only", reason=Denial.IDENTITY_TEXT_REFUSED
-        )
-    text: str = element.text or ""
-    return text.strip(_WHITESPACE)
-
-
-def _local(element: etree._Element) -> str:
-    name: str = element.tag.rpartition("}")[2]
-    return name
-
-
-def _shown(text: str | None) -> str:
-    if text is None:
-        return "missing"
-    return text[:200] if text else "empty"
-
-
-def _seconds(span: timedelta) -> int:
-    return abs(round(span.total_seconds()))
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """What the verifier has proven, parsed from its octets: the assertion, and the response where it is signed too.
-
-    Where it is not, `response` is what was received.
-    """
-
-    response: etree._Element
-    is_response_signed: bool
-    assertion: etree._Element
-
-
-class Case:
-    """A proven response beside what is expected of it. Checks may be asked in any order."""
-
-    __slots__ = (
-        "assertion",
-        "attributes",
-        "bearer",
-        "bearers",
-        "conditions",
-        "expected",
-        "name_ids",
-        "now",
-        "proven",
-        "response",
-        "skew",
-        "statements",
-        "subject",
-    )
-
-    def __init__(self, proven: Proven, expected: Expectations) -> None:
-        self.proven = proven
-        self.expected = expected
-        self.response = proven.response
-        self.assertion = proven.assertion
-        self.now = expected.now
-        self.skew = timedelta(seconds=expected.clock_skew_seconds)
-        self.subject = self.assertion.find(names.SUBJECT)
-        self.conditions = list(self.assertion.iterchildren(names.CONDITIONS))
-        self.statements = list(self.assertion.iterchildren(names.AUTHN_STATEMENT))
-        self.name_ids = [] if self.subject is None else list(self.subject.iterchildren(names.NAME_ID))
-        self.bearers = self._find_bearers()
-        # The one that is good, else the first, of which is told what is wrong with it.
-        self.bearer = next(
-            (one for one in self.bearers if self._is_good(one)), next(iter(self.bearers), None)
-        )
-        self.attributes: dict[str, tuple[str, ...]] = {}
-
-    def _find_bearers(self) -> list[etree._Element]:
-        """The data of the bearer confirmations. One without data says nothing that could be checked."""
-        if self.subject is None:
-            return []
-        return [
-            data
-            for confirmation in self.subject.iterchildren(names.SUBJECT_CONFIRMATION)
-            if confirmation.get("Method") == names.BEARER
-            for data in confirmation.iterchildren(names.SUBJECT_CONFIRMATION_DATA)
-        ]
-
-    def _is_good(self, bearer: etree._Element) -> bool:
-        try:
-            for check in (_check_recipient, _check_confirmation_time, _check_confirmation_answers):
-                check(self, bearer)
-        except Fault:
-            return False
-        return True
 
 
 def _check_version(case: Case) -> str:
     for element in (case.response, case.assertion):
         if element.get("Version") != "2.0":
-            found = _shown(element.get("Version"))
+            found = shown(element.get("Version"))
             raise Fault(
-                f"version of the {_local(element)} is {found}, expected 2.0", found=found, expected="2.0"
+                f"version of the {local_name(element)} is {found}, expected 2.0", found=found, expected="2.0"
             )
     return "version is 2.0"
 
@@ -168,7 +36,7 @@ def _check_version(case: Case) -> str:
 def _check_ids(case: Case) -> str:
     for element in (case.response, case.assertion):
         if not element.get("ID"):
-            raise Fault(f"the {_local(element)} has no ID", found="missing", expected="an ID")
+            raise Fault(f"the {local_name(element)} has no ID", found="missing", expected="an ID")
     return "response and assertion have an ID"
 
 
@@ -191,8 +59,8 @@ def _check_issuer(case: Case) -> str:
     found = [text_of(issuer) for issuer in (*own, *case.response.iterchildren(names.ISSUER))]
     wrong = next((name for name in found if name != expected), None if own else "")
     if wrong is not None or not expected:
-        shown = _shown(wrong) if own else "missing"
-        raise Fault(f"issuer is {shown}, expected {expected}", found=shown, expected=expected)
+        name = shown(wrong) if own else "missing"
+        raise Fault(f"issuer is {name}, expected {expected}", found=name, expected=expected)
     return f"issuer is {expected}"
 
 
@@ -202,7 +70,7 @@ def _check_destination(case: Case) -> str:
     found = case.response.get("Destination")
     if found != expected and (found is not None or case.proven.is_response_signed):
         raise Fault(
-            f"destination is {_shown(found)}, expected {expected}", found=_shown(found), expected=expected
+            f"destination is {shown(found)}, expected {expected}", found=shown(found), expected=expected
         )
     return (
         "destination is not named, and the response is not signed"
@@ -220,8 +88,8 @@ def _answers(case: Case, element: etree._Element, what: str) -> str:
     if found != expected or found == "":
         wanted = "none" if expected is None else expected
         raise Fault(
-            f"{what} answers the request {_shown(found)}, expected {wanted}",
-            found=_shown(found),
+            f"{what} answers the request {shown(found)}, expected {wanted}",
+            found=shown(found),
             expected=wanted,
         )
     return f"{what} answers no request" if found is None else f"{what} answers our request"
@@ -236,7 +104,7 @@ def _check_conditions(case: Case) -> str:
         raise Fault(
             f"there are {len(case.conditions)} Conditions, expected one", found=str(len(case.conditions))
         )
-    unknown = [_local(one) for one in case.conditions[0] if one.tag not in _CONDITIONS]
+    unknown = [local_name(one) for one in case.conditions[0] if one.tag not in _CONDITIONS]
     if unknown:
         raise Fault(f"condition {unknown[0]} is not known", found=unknown[0], expected="known conditions")
     return "one set of conditions, all known"
@@ -265,20 +133,20 @@ def _check_clock(case: Case) -> str:
     earliest = case.now - MAX_INITIATED_AGE if case.expected.request_id is None else requested_at
     if issued > case.now + case.skew:
         raise Fault(
-            f"clocks differ by {_seconds(issued - case.now)} s: the assertion was made at {issued}, and it is "
-            f"{case.now} here; {_seconds(case.skew)} s are allowed",
+            f"clocks differ by {seconds_of(issued - case.now)} s: the assertion was made at {issued}, and it is "
+            f"{case.now} here; {seconds_of(case.skew)} s are allowed",
             found=str(issued),
             expected=f"at most {case.now + case.skew}",
             reason=Denial.NOT_YET_VALID,
         )
     if earliest is not None and issued < earliest - case.skew:
         raise Fault(
-            f"clocks differ by {_seconds(earliest - issued)} s, or the assertion is an old one: it was made at "
-            f"{issued}, expected {earliest} or later; {_seconds(case.skew)} s are allowed",
+            f"clocks differ by {seconds_of(earliest - issued)} s, or the assertion is an old one: it was made at "
+            f"{issued}, expected {earliest} or later; {seconds_of(case.skew)} s are allowed",
             found=str(issued),
             expected=f"at least {earliest}",
         )
-    return f"clocks differ by {_seconds(case.now - issued)} s at most"
+    return f"clocks differ by {seconds_of(case.now - issued)} s at most"
 
 
 def _check_conditions_time(case: Case) -> str:
@@ -305,16 +173,16 @@ def _check_window(case: Case, element: etree._Element, what: str) -> None:
     begins, ends = element.get("NotBefore"), element.get("NotOnOrAfter")
     if begins is not None and (start := parse_moment(begins, "NotBefore")) > case.now + case.skew:
         raise Fault(
-            f"clocks differ by {_seconds(start - case.now)} s: {what} is valid from {start} on, and it is {case.now} "
-            f"here; {_seconds(case.skew)} s are allowed",
+            f"clocks differ by {seconds_of(start - case.now)} s: {what} is valid from {start} on, and it is "
+            f"{case.now} here; {seconds_of(case.skew)} s are allowed",
             found=begins,
             expected=f"at most {case.now + case.skew}",
             reason=Denial.NOT_YET_VALID,
         )
     if ends is not None and (end := parse_moment(ends, "NotOnOrAfter")) <= case.now - case.skew:
         raise Fault(
-            f"clocks differ by {_seconds(case.now - end)} s, or it came late: {what} was valid before {end}, and it "
-            f"is {case.now} here; {_seconds(case.skew)} s are allowed",
+            f"clocks differ by {seconds_of(case.now - end)} s, or it came late: {what} was valid before {end}, "
+            f"and it is {case.now} here; {seconds_of(case.skew)} s are allowed",
             found=ends,
             expected=f"more than {case.now - case.skew}",
         )
@@ -331,7 +199,7 @@ def _check_recipient(case: Case, bearer: etree._Element) -> str:
     found, expected = bearer.get("Recipient"), case.expected.acs_url
     if found != expected:
         raise Fault(
-            f"recipient is {_shown(found)}, expected {expected}", found=_shown(found), expected=expected
+            f"recipient is {shown(found)}, expected {expected}", found=shown(found), expected=expected
         )
     return f"recipient is {expected}"
 
@@ -407,7 +275,7 @@ def _check_authn_instant(case: Case) -> str:
     instant = _authn_instant(case)
     if instant > case.now + case.skew:
         raise Fault(
-            f"clocks differ by {_seconds(instant - case.now)} s: the person signed in at {instant}, and it is "
+            f"clocks differ by {seconds_of(instant - case.now)} s: the person signed in at {instant}, and it is "
             f"{case.now} here",
             found=str(instant),
             expected=f"at most {case.now + case.skew}",
@@ -450,7 +318,9 @@ def _check_attributes(case: Case) -> str:
         for attribute in statement:
             if attribute.tag != names.ATTRIBUTE:
                 raise Fault(
-                    f"{_local(attribute)} is not accepted", found=_local(attribute), expected="Attribute"
+                    f"{local_name(attribute)} is not accepted",
+                    found=local_name(attribute),
+                    expected="Attribute",
                 )
             values = merged.setdefault(attribute.get("Name", ""), [])
             values.extend(_value_of(value) for value in attribute)
@@ -461,12 +331,12 @@ def _check_attributes(case: Case) -> str:
 def _value_of(value: etree._Element) -> str:
     """Plain text, or the NameID of an eduPersonTargetedID, which is an element and nothing beside it."""
     if value.tag != names.ATTRIBUTE_VALUE:
-        raise Fault(f"{_local(value)} is not accepted as a value", expected="AttributeValue")
+        raise Fault(f"{local_name(value)} is not accepted as a value", expected="AttributeValue")
     if not len(value):
         text: str = value.text or ""
-        return text.strip(_WHITESPACE)
+        return text.strip(WHITESPACE)
     around = (value.text or "") + (value[0].tail or "")
-    if len(value) == 1 and value[0].tag == names.NAME_ID and not around.strip(_WHITESPACE):
+    if len(value) == 1 and value[0].tag == names.NAME_ID and not around.strip(WHITESPACE):
         return text_of(value[0])
     raise Fault("an attribute's value holds elements, expected text only")
 
@@ -523,6 +393,22 @@ def _check_identity(case: Case) -> str:
     return f"the person is told by the attribute {key}"
 
 
+def _case(proven: Proven, expected: Expectations) -> Case:
+    """With the bearer confirmation that is good; else with the first, of which is told what is wrong with it."""
+    case = Case(proven, expected)
+    case.bearer = next((one for one in case.bearers if _is_good(case, one)), case.bearer)
+    return case
+
+
+def _is_good(case: Case, bearer: etree._Element) -> bool:
+    try:
+        for check in (_check_recipient, _check_confirmation_time, _check_confirmation_answers):
+            check(case, bearer)
+    except Fault:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row of the table. The check returns what it has found good, and raises Fault for anything else."""
@@ -565,7 +451,7 @@ def judge(proven: Proven, expected: Expectations) -> Login:
 
     Raises: LoginDenied of the first that does not.
     """
-    case = Case(proven, expected)
+    case = _case(proven, expected)
     for rule in RULES:
         try:
             rule.check(case)
@@ -576,7 +462,7 @@ def judge(proven: Proven, expected: Expectations) -> Login:
 
 def examine(proven: Proven, expected: Expectations) -> tuple[list[Check], Login | None]:
     """Every check of the table with its words, and the login if all of them pass."""
-    case = Case(proven, expected)
+    case = _case(proven, expected)
     checks = []
     for rule in RULES:
         try:

@@ -20,9 +20,9 @@ from lxml import etree
 
 from saml import names
 from saml.errors import Denial, LoginDenied
-from saml.gate import EncryptedShape, SignatureShape, WrappedKey
 from saml.libraries import ImportsOfLibraries
 from saml.login import Trust
+from saml.shapes import EncryptedShape, SignatureShape, WrappedKey
 
 with ImportsOfLibraries():
     import xmlsec
