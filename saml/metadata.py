@@ -7,6 +7,8 @@ Source: SAML Metadata 2.0 (OASIS saml-metadata-2.0-os), section 2.
 
 import base64
 import binascii
+import hashlib
+import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +19,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from lxml import etree
 
 from saml import names
-from saml.errors import MetadataError
+from saml.errors import LoginDenied, MetadataError
+from saml.login import Trust
+from saml.shapes import read_signature
+from saml.verifier import keys_of, verify_element
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 _MOST_ELEMENTS = 200_000
 _MOST_CERTIFICATES = 20
 _MOST_NAMED = 10
@@ -45,7 +50,8 @@ _DURATION = re.compile(
 class IdPMetadata:
     """One identity provider. `certificates` (DER) are those that it signs with, in document order.
 
-    `cache_for` is how long the document asks to be kept before it is read again; None where it does not say.
+    `wants_signed_requests` is a wish for the administrator to follow. `cache_for` is how long the document asks to be
+    kept before it is read again; None where it does not say.
     """
 
     entity_id: str
@@ -60,30 +66,51 @@ class IdPMetadata:
 
     @property
     def settings(self) -> Mapping[str, str | int | bool]:
-        """The settings of a connection that the document decides. That requests be signed is only ever asked for."""
-        decided: dict[str, str | int | bool] = {
+        """The settings of a connection that the document decides."""
+        return {
             "idp_entity_id": self.entity_id,
             "sso_url": self.sso_url,
             "sso_binding": self.sso_binding,
             "slo_url": self.slo_url,
             "slo_binding": self.slo_binding,
         }
-        if self.wants_signed_requests:
-            decided["sign_requests"] = True
-        return decided
 
 
-def parse_metadata(document: bytes, *, now: datetime, entity_id: str = "") -> IdPMetadata:
+def parse_metadata(document: bytes, *, now: datetime, entity_id: str = "", signer: str = "") -> IdPMetadata:
     """Read a metadata document.
 
-    `entity_id` says which identity provider is meant where the document names several.
+    `entity_id` says which identity provider is meant where the document names several. `signer`: the SHA-256
+    (hexadecimal) of the certificate by which the document must be signed as a whole.
 
     Raises: MetadataError.
     """
-    return read_entity(parse_document(document), now=now, entity_id=entity_id)
+    root = _parse(document)
+    if signer:
+        root = _verified(root, signer)
+    return _read(root, now=now, entity_id=entity_id)
 
 
-def parse_document(document: bytes) -> etree._Element:
+def _verified(root: etree._Element, signer: str) -> etree._Element:
+    """What the pinned certificate has signed, read anew from the octets of its signature.
+
+    The certificate may come with the document: its digest was given from elsewhere.
+    """
+    element = next((child for child in root if child.tag == names.SIGNATURE), None)
+    if element is None:
+        raise MetadataError("the metadata is not signed, and this connection takes signed metadata only")
+    shown = [read_certificate(each.text or "") for each in element.iter(names.X509_CERTIFICATE)]
+    pinned = [der for der in shown if hmac.compare_digest(hashlib.sha256(der).hexdigest(), signer)]
+    try:
+        shape = read_signature(element)
+        octets = verify_element(shape, keys_of(Trust(certificates=tuple(pinned[:1]))))
+    except LoginDenied as err:
+        raise MetadataError(
+            "the metadata is not signed by the certificate that is pinned; compare its SHA-256 with the provider"
+        ) from err
+    return _parse(octets)
+
+
+def _parse(document: bytes) -> etree._Element:
     """The tree of a document without a document type, without comments, not too large. Raises MetadataError."""
     if len(document) > MAX_BYTES:
         raise MetadataError(
@@ -115,7 +142,7 @@ def parse_document(document: bytes) -> etree._Element:
     return root
 
 
-def read_entity(root: etree._Element, *, now: datetime, entity_id: str = "") -> IdPMetadata:
+def _read(root: etree._Element, *, now: datetime, entity_id: str) -> IdPMetadata:
     """What the tree says of one identity provider. Raises MetadataError."""
     entity, ends = _choose(root, entity_id)
     role = _role(entity)

@@ -2,12 +2,13 @@
 
 import base64
 import contextlib
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from lxml import etree
 
 from saml.errors import MetadataError
 from saml.metadata import MAX_BYTES, SPDescription, parse_metadata, read_certificate, render_metadata
+from saml.verifier import sign_element
 
 _NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _IDP = "https://idp.example/metadata"
@@ -98,9 +100,9 @@ def test_a_document_gives_addresses_certificates_and_what_it_asks_for() -> None:
         "sso_binding": "redirect",
         "slo_url": "https://idp.example/slo",
         "slo_binding": "post",
-        "sign_requests": True,
     }
     assert read.certificates == (_FIRST, _SECOND)
+    assert read.wants_signed_requests
     assert (read.valid_until, read.cache_for) == (_NOW + timedelta(days=1), timedelta(hours=6))
 
 
@@ -110,7 +112,7 @@ def test_what_a_document_does_not_say_is_left_open() -> None:
     )
 
     assert (read.sso_binding, read.slo_url, read.valid_until, read.cache_for) == ("post", "", None, None)
-    assert "sign_requests" not in read.settings
+    assert not read.wants_signed_requests
 
 
 def test_a_certificate_that_stands_twice_is_taken_once() -> None:
@@ -172,7 +174,7 @@ def test_the_nearest_end_among_all_levels_counts() -> None:
 
 
 _WRONG = {
-    "too large": (b"x" * (MAX_BYTES + 1), "larger than 4 MiB"),
+    "too large": (b"x" * (MAX_BYTES + 1), "larger than 1 MiB"),
     "too many elements": (b"<" * 400_001, "too many elements"),
     "not UTF-8": ("<a/>".encode("utf-16"), "no UTF-8 text"),
     "a document type": (b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>", "document type"),
@@ -280,3 +282,65 @@ def test_our_metadata_says_where_we_are_and_publishes_both_keys_for_both_uses() 
     assert {each.get("Location") for each in role.findall("md:SingleLogoutService", space)} == {
         described.slo_url
     }
+
+
+def _signing_key() -> tuple[bytes, bytes]:
+    """Key (PEM) and certificate (DER)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(2)
+        .not_valid_before(_NOW - timedelta(days=1))
+        .not_valid_after(_NOW + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem, made.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.fixture(scope="module")
+def signer() -> tuple[bytes, bytes]:
+    return _signing_key()
+
+
+def _signed(signer: tuple[bytes, bytes]) -> bytes:
+    return sign_element(_plain(entity=' ID="_1"'), *signer)
+
+
+def test_a_document_of_the_pinned_signer_is_taken(signer: tuple[bytes, bytes]) -> None:
+    pinned = hashlib.sha256(signer[1]).hexdigest()
+
+    assert parse_metadata(_signed(signer), now=_NOW, signer=pinned).entity_id == _IDP
+
+
+def test_a_document_of_another_signer_is_refused(signer: tuple[bytes, bytes]) -> None:
+    with pytest.raises(MetadataError, match="not signed by the certificate that is pinned"):
+        parse_metadata(_signed(signer), now=_NOW, signer="0" * 64)
+
+
+def test_a_document_without_a_signature_is_refused_where_a_signer_is_pinned() -> None:
+    with pytest.raises(MetadataError, match="is not signed"):
+        parse_metadata(_plain(), now=_NOW, signer="0" * 64)
+
+
+def test_a_signed_document_that_was_changed_is_refused(signer: tuple[bytes, bytes]) -> None:
+    changed = _signed(signer).replace(b"https://idp.example/sso", b"https://bad.example/sso")
+
+    with pytest.raises(MetadataError, match="pinned"):
+        parse_metadata(changed, now=_NOW, signer=hashlib.sha256(signer[1]).hexdigest())
+
+
+def test_what_stands_beside_the_signed_part_is_not_read(signer: tuple[bytes, bytes]) -> None:
+    inner = _signed(signer)
+    wrapped = _group(
+        inner.decode().removeprefix("<?xml version='1.0' encoding='UTF-8'?>"), _provider("urn:bad")
+    )
+
+    with pytest.raises(MetadataError, match="not signed"):
+        parse_metadata(wrapped, now=_NOW, signer=hashlib.sha256(signer[1]).hexdigest())
