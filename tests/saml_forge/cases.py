@@ -43,8 +43,8 @@ class Attack:
     field, or a query string). `reason` is a Denial, or the code of another refusal.
 
     `given` are settings that differ from the usual: fields of Trust and Expectations. `literal`: the attack may also
-    log in as this NameID, whole, and as nobody else. `at` is who refuses it: the pipeline, or the endpoint with its
-    store. `is_kept` False: too large to be kept as a file.
+    log in as this NameID, whole, and as nobody else. `at` is who refuses it: the pipeline, the
+    attributes, or the endpoint with its store. `is_kept` False: too large to be kept as a file.
     """
 
     file: str

@@ -1,7 +1,7 @@
 """What each identity provider says of a person, with the attribute names of its documents, and who that is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -26,6 +26,8 @@ from tests.saml_forge.signing import sign
 
 CLAIMS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
 MICROSOFT = "http://schemas.microsoft.com/ws/2008/06/identity/claims/"
+OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+OVERAGE = "http://schemas.microsoft.com/claims/groups.link"
 UNSPECIFIED = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 
 
@@ -34,7 +36,6 @@ class Preset:
     """A response of one provider. `settings` are those of the connection; `person` who it is about."""
 
     name: str
-    origin: str
     content: bytes = field(repr=False)
     settings: Mapping[str, Any]
     person: Person
@@ -46,38 +47,48 @@ class Preset:
 
 def make() -> Iterator[Preset]:
     """One for each preset of docs/guides, all about the same person."""
+    yield from of_entra()
+    yield from of_adfs()
+    yield from of_others()
+
+
+def of_entra() -> Iterator[Preset]:
     object_ids = ("5f0c1a52-0000-4000-8000-000000000001", "5f0c1a52-0000-4000-8000-000000000002")
-    yield preset(
-        "entra",
-        "Microsoft Learn, SAML token claims reference; groups are object ids",
-        {
-            f"{MICROSOFT}objectidentifier".replace("ws/2008/06/", ""): (
-                "7d0a3f4e-0000-4000-8000-000000000003",
-            ),
-            f"{CLAIMS}emailaddress": (SUBJECT,),
-            f"{CLAIMS}givenname": ("Anna",),
-            f"{CLAIMS}surname": ("Berg",),
-            f"{CLAIMS}name": (SUBJECT,),
-            f"{MICROSOFT}groups": object_ids,
-        },
-        groups=object_ids,
+    own_id = "7d0a3f4e-0000-4000-8000-000000000003"
+    told = {
+        OBJECT_ID: (own_id,),
+        f"{CLAIMS}emailaddress": (SUBJECT,),
+        f"{CLAIMS}givenname": ("Anna",),
+        f"{CLAIMS}surname": ("Berg",),
+        f"{CLAIMS}name": (SUBJECT,),
+    }
+    yield preset("entra", {**told, f"{MICROSOFT}groups": object_ids}, groups=object_ids)
+    link = f"https://graph.windows.net/tenant/users/{own_id}/getMemberObjects"
+    many = preset("entra", {**told, OVERAGE: (link,)}, groups=())
+    yield replace(many, name="entra-groups-overage", person=replace(many.person, groups_withheld=True))
+    by_id = preset("entra", told, groups=())
+    yield replace(
+        by_id,
+        name="entra-object-id-as-key",
+        settings={"preset": "entra", "identity_key": OBJECT_ID},
+        person=replace(by_id.person, key=own_id),
     )
-    yield preset(
-        "adfs",
-        "Microsoft Learn, AD FS claims; roles as groups",
-        {
-            f"{CLAIMS}emailaddress": (SUBJECT,),
-            f"{CLAIMS}upn": ("anna@corp.example.org",),
-            f"{CLAIMS}givenname": ("Anna",),
-            f"{CLAIMS}surname": ("Berg",),
-            f"{MICROSOFT}role": ("Staff", "Editors"),
-        },
-        groups=("Staff", "Editors"),
-    )
+
+
+def of_adfs() -> Iterator[Preset]:
+    names = {f"{CLAIMS}givenname": ("Anna",), f"{CLAIMS}surname": ("Berg",)}
+    roles = {f"{MICROSOFT}role": ("Staff", "Editors")}
+    upn = {f"{CLAIMS}upn": ("anna@corp.example.org",)}
+    mail = {f"{CLAIMS}emailaddress": (SUBJECT,)}
+    yield preset("adfs", {**upn, **mail, **names, **roles}, groups=("Staff", "Editors"))
+    bare = preset("adfs", {**upn, **names}, groups=())
+    yield replace(bare, name="adfs-upn-only", person=replace(bare.person, mail="anna@corp.example.org"))
+
+
+def of_others() -> Iterator[Preset]:
     for name in ("okta", "google"):
         yield preset(
             name,
-            "attribute statements as its set-up pages name them",
             {
                 "email": (SUBJECT,),
                 "firstName": ("Anna",),
@@ -95,7 +106,6 @@ def make() -> Iterator[Preset]:
     ]
     yield made(
         "keycloak",
-        "the role list mapper repeats the attribute, one value each",
         repeated,
         ("staff", "editors"),
     )
@@ -113,13 +123,11 @@ def make() -> Iterator[Preset]:
     ]
     yield made(
         "shibboleth",
-        "eduPerson by OID; the targeted id is a whole NameID",
         [each.replace("attrname-format:basic", "attrname-format:uri") for each in research],
         ("staff", "editors"),
     )
     yield preset(
         "onelogin",
-        "memberOf is one value, split at ;",
         {
             "User.email": (SUBJECT,),
             "User.FirstName": ("Anna",),
@@ -130,7 +138,6 @@ def make() -> Iterator[Preset]:
     )
     yield preset(
         "jumpcloud",
-        "attribute names as its connector has them",
         {
             "email": (SUBJECT,),
             "firstname": ("Anna",),
@@ -142,22 +149,19 @@ def make() -> Iterator[Preset]:
     names = ("CN=Staff,OU=Groups,DC=example,DC=org", "CN=Editors,OU=Groups,DC=example,DC=org")
     yield preset(
         "ping",
-        "memberOf holds DNs",
         {"email": (SUBJECT,), "given_name": ("Anna",), "family_name": ("Berg",), "memberOf": names},
         groups=names,
     )
 
 
-def preset(name: str, origin: str, values: Mapping[str, Sequence[str]], *, groups: tuple[str, ...]) -> Preset:
-    return made(
-        name, origin, [attribute(each, *map(escape, texts)) for each, texts in values.items()], groups
-    )
+def preset(name: str, values: Mapping[str, Sequence[str]], *, groups: tuple[str, ...]) -> Preset:
+    return made(name, [attribute(each, *map(escape, texts)) for each, texts in values.items()], groups)
 
 
-def made(name: str, origin: str, attributes: Sequence[str], groups: tuple[str, ...]) -> Preset:
+def made(name: str, attributes: Sequence[str], groups: tuple[str, ...]) -> Preset:
     statements = authn() + statement(*attributes)
     form = UNSPECIFIED if name in {"okta", "onelogin"} else MAIL_FORMAT
     about = subject(name_id(form=form), confirmation())
     text = sign(response(assertion(about=about, statements=statements)), ASSERTION)
     person = Person(key=SUBJECT, mail=SUBJECT, given_name="Anna", family_name="Berg", groups=groups)
-    return Preset(name, origin, text.encode(), {"preset": name}, person)
+    return Preset(name, text.encode(), {"preset": name}, person)

@@ -9,6 +9,7 @@ from tests.saml_forge.messages import (
     ASSERTION,
     HONEST,
     SAML,
+    SUBJECT,
     VICTIM,
     assertion,
     attribute,
@@ -113,6 +114,11 @@ def counts() -> Iterator[Attack]:
     repeated = authn() + statement(attribute("email", "anna@example.org"), attribute("email", VICTIM))
     made = sign(response(assertion(statements=repeated)), ASSERTION)
     yield attack("identity-attribute-twice", Denial.IDENTITY_AMBIGUOUS, "as two values", made, **KEY)
+    twice = authn() + stated({**HONEST, "email": (SUBJECT, VICTIM)})
+    made = sign(response(assertion(statements=twice)), ASSERTION)
+    yield attack(
+        "mail-two-values", Denial.IDENTITY_AMBIGUOUS, "by which a link is made", made, at="attributes"
+    )
     split_up = (
         authn() + statement(attribute("email", "anna@example.org")) + statement(attribute("email", VICTIM))
     )

@@ -22,7 +22,8 @@ from tests.saml_forge.messages import (
 )
 from tests.saml_forge.signing import sign
 
-XSW = 'Somorovsky and others, "On Breaking SAML: Be Whoever You Want to Be" (USENIX Security 2012), '
+# Somorovsky and others, "On Breaking SAML: Be Whoever You Want to Be".
+XSW = "USENIX Security 2012, "
 FORGED = "_forged-1"
 Edit = Callable[[Any, Any, Any], None]
 
