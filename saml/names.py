@@ -59,6 +59,7 @@ MGF = f"{{{XENC11}}}MGF"
 
 BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
+RESPONDER = "urn:oasis:names:tc:SAML:2.0:status:Responder"
 FORMAT_MAIL = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 BINDING_POST = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
 ENCODING_DEFLATE = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
