@@ -6,14 +6,14 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from directory.ids import ClientId
 from provisioning.clients import SigningKey
 from storage.client_store import SQLClientStore
 from storage.engine import Database
 from storage.errors import ConflictError, SealError
-from storage.sso_tables import oidc_code
+from storage.sso_tables import oidc_code, oidc_token
 from tests.conformance.builders import MINUTE, NOW, Tenant, make_tenant, member_update, new_id
 from tests.conformance.sso_builders import (
     DAY,
@@ -163,6 +163,37 @@ def test_a_session_that_has_ended_or_expired_gives_no_tokens(tenant: Tenant) -> 
 
     assert not ada.store.insert_tokens(ada.tokens(code))
     assert not bob.store.insert_tokens(bob.tokens(his, created_at=bob.session.expires_at))
+
+
+def test_tokens_that_are_given_while_the_session_ends_end_with_it(tenant: Tenant) -> None:
+    ada = sign_in(tenant)
+    codes = [ada.code() for _ in range(6)]
+    for code in codes:
+        ada.store.insert_code(code)
+        ada.store.take_code(code.code_sha256, NOW)
+    given = [ada.tokens(code) for code in codes]
+    together = Barrier(len(given) + 1)
+
+    def give(number: int) -> bool:
+        together.wait(30)
+        return ada.store.insert_tokens(given[number])
+
+    def end() -> None:
+        together.wait(30)
+        with tenant.unit_of_work.write() as writer:
+            writer.sso.end_sessions(NOW, "logout", session_ids=[ada.session.session_id])
+
+    with ThreadPoolExecutor(len(given) + 1) as pool:
+        waiting = [pool.submit(give, number) for number in range(len(given))]
+        pool.submit(end).result()
+        stored = [one.result() for one in waiting]
+
+    with tenant.database.read() as opened:
+        rows = opened.execute(
+            select(oidc_token.c.revoked_at).where(oidc_token.c.session_id == ada.session.session_id)
+        ).all()
+    assert len(rows) == stored.count(True)
+    assert all(revoked_at is not None for (revoked_at,) in rows)
 
 
 def test_tokens_are_live_while_session_member_and_client_are(tenant: Tenant) -> None:

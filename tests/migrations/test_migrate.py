@@ -82,6 +82,51 @@ def test_an_older_database_is_told_of(empty: Database) -> None:
         check_version(empty)
 
 
+def test_a_domain_of_several_organisations_stays_with_who_had_it_first(empty: Database) -> None:
+    first, second, third = (f"01990000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3))
+    with empty.migrate() as connection:
+        command.upgrade(migration_config(connection), "0003")
+        connection.execute(text("INSERT INTO environment VALUES ('minut', '', '', '2026-03-01 12:00:00')"))
+        for number, organisation_id in enumerate((first, second, third)):
+            connection.execute(
+                text(
+                    "INSERT INTO organisation (id, environment_id, name, name_key, seat_policy, switches,"
+                    " root_scope_id, access_version, model_version, seated, reserved, created_at)"
+                    f" VALUES ('{organisation_id}', 'minut', 'o{number}', 'o{number}', 'reject', '{{}}',"
+                    f" '{organisation_id}', 1, 1, 0, 0, '2026-03-01 12:00:00')"
+                )
+            )
+            for domain, hour in (
+                ("shared.example", 12 - number),
+                ("tied.example", 9),
+                (f"o{number}.example", 9),
+            ):
+                connection.execute(
+                    text(
+                        "INSERT INTO domain (organisation_id, domain, verified_at)"
+                        f" VALUES ('{organisation_id}', '{domain}', '2026-03-01 {hour:02}:00:00')"
+                    )
+                )
+
+    upgrade(empty)
+
+    with empty.read() as connection:
+        held = connection.execute(
+            text("SELECT domain, organisation_id FROM domain WHERE state = 'verified' ORDER BY domain")
+        ).all()
+        pending = connection.execute(
+            text("SELECT domain, verified_at, challenge FROM domain WHERE state = 'pending' ORDER BY domain")
+        ).all()
+    assert [(domain, str(whose)) for domain, whose in held] == [
+        ("o0.example", first),
+        ("o1.example", second),
+        ("o2.example", third),
+        ("shared.example", third),
+        ("tied.example", first),
+    ]
+    assert pending == [("shared.example", None, "")] * 2 + [("tied.example", None, "")] * 2
+
+
 def test_an_upgrade_that_fails_leaves_nothing(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     complete = command.upgrade
 
