@@ -82,9 +82,9 @@ def query(name: str, reason: Denial, origin: str, value: str) -> Attack:
     return _made(f"{name}.txt", reason, origin, value.encode(), {"at": "endpoint"})
 
 
-def document(name: str, origin: str, xml: str) -> Attack:
-    """A document that is no message: metadata."""
-    return _made(f"{name}.xml", "metadata", origin, xml.encode(), {"at": "metadata"})
+def document(name: str, reason: str, origin: str, xml: str, **said: object) -> Attack:
+    """A document that is no message: metadata. `reason` is `metadata` where reading refuses it."""
+    return _made(f"{name}.xml", reason, origin, xml.encode(), {**said, "at": "metadata"})
 
 
 def _made(file: str, reason: str, origin: str, content: bytes, said: dict[str, object]) -> Attack:

@@ -3,7 +3,7 @@
 import base64
 import textwrap
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from lxml import etree
 
@@ -209,6 +209,11 @@ def timed() -> Iterator[Accepted]:
     ends_at = NOW + timedelta(hours=8)
     made = signed_with(statements=authn(ends=after(8 * 3600)) + stated())
     yield accepted("session-not-on-or-after", made, login={"session_ends_at": ends_at})
+    last = {"session_ends_at": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)}
+    made = signed_with(statements=authn(ends="9999-12-31T23:59:59Z") + stated())
+    yield accepted("session-without-end", made, login=last)
+    made = signed_with(when=conditions(begins="0001-01-01T00:00:00Z"))
+    yield accepted("conditions-without-beginning", made)
     made = signed_with(statements=authn(instant=after(-7200)) + stated())
     yield accepted("authenticated-hours-ago", made, login={"authn_instant": NOW - timedelta(hours=2)})
     made = signed_with(

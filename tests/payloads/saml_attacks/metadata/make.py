@@ -1,12 +1,16 @@
 """Class 19: metadata that would make us trust somebody else. The last good copy stays."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from tests.saml_forge.cases import Attack, document
 from tests.saml_forge.keys import ATTACKER, IDP, IDP_NEXT
-from tests.saml_forge.messages import OTHER_IDP_ENTITY, after
+from tests.saml_forge.messages import DS, OTHER_IDP_ENTITY, after, parse, render
 from tests.saml_forge.metadata import METADATA, entities, entity, role
-from tests.saml_forge.signing import sign
+from tests.saml_forge.signing import sign, x509_data
+
+# Whom a connection expects to sign.
+PINNED = sha256(IDP_NEXT.certificate).hexdigest()
 
 
 def make(canary: str) -> Iterator[Attack]:
@@ -40,20 +44,58 @@ def make(canary: str) -> Iterator[Attack]:
             "no certificate",
         ),
         ("without-sso-service", entity(role(services="")), "nowhere to send people"),
-        ("script-location", entity(role(sso="javascript:alert(1)")), "no address of the web"),
-        ("unsigned-with-pinned-signer", entity(), "the connection names who signs"),
+        (
+            "end-before-the-calendar",
+            entity(ends="0001-01-01T00:00:00+14:00"),
+            "no moment that can be reckoned with",
+        ),
+        (
+            "end-behind-the-calendar",
+            entity(ends="9999-12-31T23:59:59-14:00"),
+            "no moment that can be reckoned with",
+        ),
+    ):
+        yield document(name, "metadata", origin, text)
+    for name, text, origin in (
+        ("unsigned", entity(), "the connection names who signs"),
         ("wrong-signer", sign(entity(), METADATA, key=ATTACKER), "somebody else signs"),
         (
-            "wrong-signer-shown-as-right",
-            sign(entity(), METADATA, key=ATTACKER, key_info=""),
+            "wrong-signer-shows-the-right-certificate",
+            sign(entity(), METADATA, key=ATTACKER, key_info=x509_data(IDP_NEXT)),
             "somebody else signs",
         ),
+        ("changed-under-signature", signed().replace("/sso", "/evil"), "changed after it was signed"),
         (
-            "changed-under-signature",
-            sign(entity(), METADATA, key=IDP_NEXT).replace("/sso", "/evil"),
-            "changed",
+            "signed-beside-forged",
+            entities(signed(), entity(entity_id=OTHER_IDP_ENTITY)),
+            "the root is not signed",
         ),
-        ("entity-id-swapped", entity(entity_id=OTHER_IDP_ENTITY), "never adopted by itself"),
-        ("stylesheet", f'<?xml-stylesheet href="{canary}/sheet"?>' + entity(), "a program to be fetched"),
+        ("signed-inside-forged", wrapped(), "the signature is of something else"),
+        (
+            "sha1",
+            sign(entity(), METADATA, key=IDP_NEXT, method=f"{DS}rsa-sha1"),
+            "not on the list of methods",
+        ),
     ):
-        yield document(name, origin, text)
+        yield document(f"pinned-{name}", "metadata", origin, text, signer=PINNED)
+    swapped = entity(entity_id=OTHER_IDP_ENTITY)
+    yield document("entity-id-swapped", "entity_id_changed", "never adopted by itself", swapped)
+    for name, address in (
+        ("script", "javascript:alert(1)"),
+        ("plain-http", "http://idp.example.org/sso"),
+        ("with-password", "https://user:password@idp.example.org/sso"),
+    ):
+        yield document(f"location-{name}", "invalid", "nowhere to send people", entity(role(sso=address)))
+
+
+def signed() -> str:
+    return sign(entity(), METADATA, key=IDP_NEXT)
+
+
+def wrapped() -> str:
+    """A forged entity with the genuine one inside and its signature moved out."""
+    genuine = parse(signed())
+    forged = parse(entity(entity_id=OTHER_IDP_ENTITY).replace(METADATA, "_forged-1"))
+    forged.insert(0, genuine[0])
+    forged.append(genuine)
+    return render(forged)

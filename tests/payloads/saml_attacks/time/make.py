@@ -101,6 +101,20 @@ def relations() -> Iterator[Attack]:
     yield attack("valid-for-more-than-a-day", long, "it would have to be remembered as long", made)
     made = signed(about=subject(name_id(), confirmation(ends="9999-12-31T23:59:59Z")))
     yield attack("confirmation-for-ever", long, "it would have to be remembered for ever", made)
+    made = signed(when=conditions(ends="9999-12-31T23:59:59Z"))
+    yield attack("conditions-for-ever", long, "it would have to be remembered for ever", made)
+    made = signed(statements=authn(instant="0001-01-01T00:00:00Z") + stated())
+    yield attack(
+        "authenticated-before-the-calendar",
+        Denial.AUTHN_TOO_OLD,
+        "the first moment there is",
+        made,
+        force_authn=True,
+    )
+    made = signed(issued="0001-01-01T00:00:00Z")
+    yield attack("issued-before-the-calendar", EXPIRED, "the first moment there is", made)
+    made = signed(issued="9999-12-31T23:59:59Z")
+    yield attack("issued-behind-the-calendar", EARLY, "the last moment there is", made)
     made = signed(when=conditions(begins=after(60), ends=after(30)))
     yield attack("conditions-end-before-begin", Denial.CONDITIONS_INVALID, "Core 2.5.1.2", made)
     made = signed(statements=authn(instant=after(-3600)) + stated())
