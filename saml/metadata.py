@@ -217,10 +217,11 @@ def _moments(*elements: etree._Element) -> Iterable[datetime]:
             continue
         try:
             moment = datetime.fromisoformat(text.strip())
-        except ValueError as err:
+            # SAML Core 1.3.3: times are UTC; without a zone they are meant so. At the ends of the calendar another
+            # zone's moment has no name in UTC.
+            yield moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError) as err:
             raise MetadataError("the metadata's validUntil is no moment") from err
-        # SAML Core 1.3.3: times are UTC; without a zone they are meant so.
-        yield moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _shortest_cache(*elements: etree._Element) -> timedelta | None:
