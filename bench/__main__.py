@@ -6,12 +6,13 @@ Exit code 1 when a bound is missed.
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import core, ldap, ldap_large, scim
+from bench import core, ldap, ldap_large, saml, scim
 from bench.figures import Figure, show
 
 SUITES: dict[str, Callable[[], Iterator[Figure]]] = {
     "core": core.measure,
     "ldap": ldap.measure,
+    "saml": saml.measure,
     "scim": scim.measure,
 }
 # A quarter of an hour each.

@@ -1,5 +1,8 @@
 """From the form field of a response to a proven login: gate, verifier, policy, in that order and no other."""
 
+import base64
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -8,8 +11,6 @@ from saml import decoy, gate, names, policy, shapes, verifier
 from saml.case import Proven
 from saml.errors import Denial, LoginDenied
 from saml.login import Check, Examination, Expectations, Login, Result, Trust
-
-_STAGES = ("message", "signature")
 
 
 def judge_response(form_value: str, *, trust: Trust, expectations: Expectations) -> Login:
@@ -27,20 +28,60 @@ def examine_response(form_value: str, *, trust: Trust, expectations: Expectation
     """The same, told check by check and in words, for a test login. Raises nothing for any input."""
     seen = _Seen()
     checks: list[Check] = []
+    shape: shapes.ResponseShape | None = None
     try:
         data = gate.decode_field(form_value)
         seen.xml = data.decode("utf-8", errors="replace")
         shape = shapes.check_response(gate.read_document(data))
         checks.append(Check("message", Result.PASS, "the message is a SAML 2.0 response with one assertion"))
         proven = prove(shape, trust, seen)
-        checks.append(Check("signature", Result.PASS, "signed by a certificate of this connection"))
     except LoginDenied as denied:
-        checks.append(Check(_STAGES[len(checks)], Result.FAIL, denied.words or denied.reason.value))
-        missed = (*_STAGES[len(checks) :], *(rule.name for rule in policy.RULES))
-        checks.extend(Check(name, Result.NOT_REACHED) for name in missed)
+        checks.extend(_missed(denied, shape, trust, seen))
         return Examination(tuple(checks), None, seen.xml, seen.decrypted)
+    if shape.encrypted is not None:
+        checks.append(_OPENED)
+    checks.append(Check("signature", Result.PASS, "signed by a certificate of this connection"))
     judged, login = policy.examine(proven, expectations)
     return Examination((*checks, *judged), login, seen.xml, seen.decrypted)
+
+
+_OPENED = Check("encryption", Result.PASS, "the assertion is encrypted to a key of ours")
+_OF_ENCRYPTION = frozenset({Denial.DECRYPTION_FAILED, Denial.ENCRYPTION_REQUIRED})
+
+
+def _missed(
+    denied: LoginDenied, shape: shapes.ResponseShape | None, trust: Trust, seen: "_Seen"
+) -> Iterator[Check]:
+    """The check before the policy that failed, and all that was not reached for it."""
+    words = denied.words or denied.reason.value
+    left = ["signature", *(rule.name for rule in policy.RULES)]
+    if shape is None:
+        yield Check("message", Result.FAIL, words)
+    elif denied.reason in _OF_ENCRYPTION:
+        yield Check("encryption", Result.FAIL, words)
+    else:
+        if seen.decrypted:
+            yield _OPENED
+        if denied.reason is Denial.SIGNATURE_INVALID:
+            words += _certificates_in_words(shape.root, trust)
+        yield Check("signature", Result.FAIL, words)
+        left.pop(0)
+    for name in left:
+        yield Check(name, Result.NOT_REACHED)
+
+
+def _certificates_in_words(root: etree._Element, trust: Trust) -> str:
+    """What the message shows and what the connection has: for a person to compare, and for nothing else."""
+    shown = next((element.text or "" for element in root.iter(names.X509_CERTIFICATE)), "")
+    known = ", ".join(hashlib.sha256(each).hexdigest()[:16] for each in trust.certificates)
+    try:
+        digest = hashlib.sha256(base64.b64decode(shown, validate=False)).hexdigest()[:16] if shown else ""
+    except ValueError:
+        digest = ""
+    return (
+        f"; the message shows {f'the certificate {digest}' if digest else 'no certificate'}, the connection has "
+        f"{known} (the first 16 digits of SHA-256)"
+    )
 
 
 def named_request(form_value: str) -> str | None:
