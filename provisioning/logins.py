@@ -447,5 +447,10 @@ class LoginStore(Protocol):
     ) -> list[tuple[OrganisationId, ConnectionId, str, datetime]]:
         """Organisation, connection, SHA-256 and end of live certificates not noted as that near; the next first."""
 
-    def domains_to_check(self, before: datetime, limit: int) -> list[tuple[OrganisationId, StoredDomain]]:
-        """Claimed with a challenge, and not looked up since the moment; the longest ago first."""
+    def domains_to_check(
+        self, *, pending_before: datetime, others_before: datetime, limit: int
+    ) -> list[tuple[OrganisationId, StoredDomain]]:
+        """Claimed with a challenge, and not looked up since the moment of their kind; the longest ago first."""
+
+    def note_domain_check(self, organisation_id: OrganisationId, domain: str, at: datetime) -> None:
+        """The domain was asked about and there was no answer; others have their turn before it is asked again."""

@@ -38,7 +38,7 @@ def end_what_is_due(wiring: Wiring) -> int:
     now = wiring.clock()
     ended = 0
     for organisation_id in wiring.store.organisations_with_due(now, _ORGANISATIONS_AT_ONCE):
-        administration = _as_system(wiring, organisation_id, "scheduler")
+        administration = as_system(wiring, organisation_id, "scheduler")
         with administration.read() as reader:
             overrides = reader.overrides_due(now, _AT_ONCE)
             invitations = reader.invitations_due(now, _AT_ONCE)
@@ -70,7 +70,7 @@ def drain(wiring: Wiring) -> int:
     """Work out the access of everybody whom a crash has left queued; how many organisations had some."""
     organisations = wiring.store.organisations_with_pending(_ORGANISATIONS_AT_ONCE)
     for organisation_id in organisations:
-        administration = _as_system(wiring, organisation_id, "scheduler")
+        administration = as_system(wiring, organisation_id, "scheduler")
         drain_pending(
             administration.command(()),
             unit_of_work=administration.unit_of_work,
@@ -86,7 +86,7 @@ def delete_after_retention(wiring: Wiring) -> int:
     before = wiring.clock() - wiring.settings.retention
     deleted = 0
     for state in wiring.store.organisations():
-        administration = _as_system(wiring, state.organisation_id, "retention", kind="retention")
+        administration = as_system(wiring, state.organisation_id, "retention", kind="retention")
         with administration.read() as reader:
             directories = [known for known in reader.directories() if known.kind in PULLED_KINDS]
         for directory in directories:
@@ -138,7 +138,7 @@ def note_ending_tokens(wiring: Wiring) -> int:
     for days in sorted(NOTICE_DAYS):
         # The nearest step first: it stands for those before it.
         for token in wiring.pushes.tokens_ending(wiring.clock(), days, _AT_ONCE):
-            administration = _as_system(wiring, token.organisation_id, "scheduler")
+            administration = as_system(wiring, token.organisation_id, "scheduler")
             if _apply_each(administration, [NoteTokenEnding(token.token_id, days)]):
                 noted += 1
                 _log.warning(
@@ -161,7 +161,8 @@ def delete_logged_requests(wiring: Wiring) -> int:
     return deleted
 
 
-def _as_system(
+def as_system(
     wiring: Wiring, organisation_id: OrganisationId, component: str, *, kind: str = "system"
 ) -> Administration:
+    """One organisation as the service itself works on it; `component` is the part of it that events name."""
     return Administration(wiring, organisation_id, SystemActor(component), kind)

@@ -4,6 +4,7 @@ A variable of the same name with `_FILE` behind it gives a secret's file instead
 """
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -18,6 +19,8 @@ PREFIX = "USHER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
 
+_SERVER = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]{1,5})?", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -25,7 +28,9 @@ class Settings:
 
     `secret_key` is the text of a key ring; empty means the one in `key_file`. `organisation` is whom commands are
     about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only. `scim_rate` is in
-    requests a second for each directory.
+    requests a second for each directory. A session ends `session_hours` after its login at the latest, and when it
+    was not used for `session_idle_minutes`. `private_targets` are networks that are not public and may yet be sent
+    requests to; `dns_servers` (`address:port`) answer for the proof of domains in place of the system's.
     """
 
     data: Path = Path("var")
@@ -49,6 +54,10 @@ class Settings:
     scim_log_days: int = 30
     metrics_token: str = field(default="", repr=False)
     organisation: str = ""
+    session_hours: int = 12
+    session_idle_minutes: int = 60
+    private_targets: tuple[Network, ...] = ()
+    dns_servers: tuple[str, ...] = ()
 
     @property
     def key_file(self) -> Path:
@@ -116,6 +125,20 @@ def _networks(value: str) -> tuple[Network, ...]:
         ) from err
 
 
+def _private(value: str) -> tuple[Network, ...]:
+    try:
+        return parse_networks(value)
+    except ValueError as err:
+        raise _UnfitError("must be the private networks that may be addressed, such as 10.1.0.0/16") from err
+
+
+def _servers(value: str) -> tuple[str, ...]:
+    servers = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not all(_SERVER.fullmatch(server) for server in servers):
+        raise _UnfitError("must be the IPv4 addresses of name servers, such as 10.0.0.53 or 127.0.0.1:5353")
+    return servers
+
+
 def _url(value: str) -> str:
     """An address that clients are told. Without user, query and fragment, which would end up in each of them."""
     try:
@@ -161,6 +184,10 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "scim_log_days": _number(1, 3650),
     "metrics_token": _text,
     "organisation": _text,
+    "session_hours": _number(1, 720),
+    "session_idle_minutes": _number(1, 1440),
+    "private_targets": _private,
+    "dns_servers": _servers,
 }
 _SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
 

@@ -194,11 +194,22 @@ _SELECT_NEVER_CHECKED = (
     .where(_IS_CLAIMED, domain.c.checked_at.is_(None))
     .limit(_LIMIT)
 )
-_SELECT_TO_CHECK = (
+_IS_PENDING = domain.c.state == literal_column("'pending'")
+_CHECKED_BEFORE = (
     select(domain.c.organisation_id, *DOMAIN_COLUMNS)
     .where(_IS_CLAIMED, domain.c.checked_at < _BEFORE)
     .order_by(domain.c.checked_at)
     .limit(_LIMIT)
+)
+_SELECT_PENDING_TO_CHECK = _CHECKED_BEFORE.where(_IS_PENDING)
+_SELECT_OTHERS_TO_CHECK = _CHECKED_BEFORE.where(~_IS_PENDING)
+_NOTE_CHECK = (
+    update(domain)
+    .values(checked_at=bindparam("at", type_=Moment))
+    .where(
+        domain.c.organisation_id == bindparam("of_organisation", type_=Id),
+        domain.c.domain == bindparam("named", type_=Text),
+    )
 )
 
 
@@ -458,12 +469,22 @@ class SQLLoginStore:
         found = [(row[0], row[1], row[2], read_moment(row[3])) for row in rows]
         return sorted(found, key=lambda one: (one[3], one[1], one[2]))[:limit]
 
-    def domains_to_check(self, before: datetime, limit: int) -> list[tuple[OrganisationId, StoredDomain]]:
+    def domains_to_check(
+        self, *, pending_before: datetime, others_before: datetime, limit: int
+    ) -> list[tuple[OrganisationId, StoredDomain]]:
         with self._reading() as across:
             rows = across.rows(_SELECT_NEVER_CHECKED, row_limit=limit)
-            if len(rows) < limit:
-                rows += across.rows(_SELECT_TO_CHECK, before=before, row_limit=limit - len(rows))
+            for statement, before in (
+                (_SELECT_PENDING_TO_CHECK, pending_before),
+                (_SELECT_OTHERS_TO_CHECK, others_before),
+            ):
+                if len(rows) < limit:
+                    rows += across.rows(statement, before=before, row_limit=limit - len(rows))
         return [(row[0], read_domain(row[1:])) for row in rows]
+
+    def note_domain_check(self, organisation_id: OrganisationId, domain: str, at: datetime) -> None:
+        with self._writing() as across:
+            across.run(_NOTE_CHECK, of_organisation=organisation_id, named=domain, at=at)
 
 
 def _result_place(test: LoginTest) -> bytes:

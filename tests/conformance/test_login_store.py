@@ -7,8 +7,8 @@ from threading import Barrier
 
 import pytest
 
-from directory.ids import ConnectionId
-from provisioning.logins import Enforcement, Home, LoginRequest
+from directory.ids import ConnectionId, OrganisationId
+from provisioning.logins import Enforcement, Home, LoginRequest, StoredDomain
 from storage.engine import Database, open_database
 from storage.errors import SealError
 from storage.login_store import KEEP_REQUESTS, KEEP_SESSIONS, SQLLoginStore
@@ -337,8 +337,33 @@ def test_domains_are_to_be_looked_up_the_longest_ago_first(fresh_database: Datab
         for one in (never, late, early, recent, replace(vouched, challenge="")):
             assert writer.sso.put_domain_claim(one)
 
-    found = store.domains_to_check(NOW + 5 * HOUR, 9)
+    def due(limit: int) -> list[tuple[OrganisationId, StoredDomain]]:
+        return store.domains_to_check(pending_before=NOW, others_before=NOW + 5 * HOUR, limit=limit)
+
+    found = due(9)
 
     assert found == [(tenant.organisation_id, one) for one in (never, early, late)]
-    assert store.domains_to_check(NOW + 5 * HOUR, 2) == found[:2]
-    assert store.domains_to_check(NOW + 5 * HOUR, 1) == found[:1]
+    assert (due(2), due(1)) == (found[:2], found[:1])
+
+
+def test_pending_domains_are_looked_up_more_often_than_verified_ones(fresh_database: Database) -> None:
+    tenant, store = make_tenant(fresh_database), SQLLoginStore(fresh_database)
+    pending = claim("pending.example", checked_at=NOW + HOUR)
+    verified = claim("verified.example", state="verified", checked_at=NOW)
+    with tenant.unit_of_work.write() as writer:
+        for one in (pending, verified):
+            assert writer.sso.put_domain_claim(one)
+
+    found = store.domains_to_check(pending_before=NOW + 2 * HOUR, others_before=NOW - HOUR, limit=9)
+
+    assert found == [(tenant.organisation_id, pending)]
+
+
+def test_a_domain_that_was_asked_about_in_vain_lets_others_go_first(fresh_database: Database) -> None:
+    tenant, store = make_tenant(fresh_database), SQLLoginStore(fresh_database)
+    with tenant.unit_of_work.write() as writer:
+        assert writer.sso.put_domain_claim(claim("silent.example"))
+
+    store.note_domain_check(tenant.organisation_id, "silent.example", NOW)
+
+    assert store.domains_to_check(pending_before=NOW, others_before=NOW, limit=9) == []

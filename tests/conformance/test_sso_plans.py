@@ -140,7 +140,7 @@ CALLS: dict[str, Case] = {
         "ix_connection_metadata",
     ),
     "domains": Case(
-        lambda _s, logins, _c: logins.domains_to_check(NOW, 9),
+        lambda _s, logins, _c: logins.domains_to_check(pending_before=NOW, others_before=NOW, limit=9),
         "ix_domain_checked_at (checked_at<?)",
         "ix_domain_checked_at",
     ),
