@@ -265,8 +265,8 @@ def test_read_only_attributes_may_be_repeated_as_they_are(push: Push) -> None:
 
 def test_foreign_domains_are_refused_where_the_directory_says_so(endpoint: Endpoint) -> None:
     push = endpoint.make_push(refuse_foreign_domains=True)
-    push.world.do(AddDomain("example.org"))
-    mine = create(push, "/Users", user("ada@Example.org", emails=[{"value": "ada@example.org"}]))
+    push.world.do(AddDomain("home.example"))
+    mine = create(push, "/Users", user("ada@Home.example", emails=[{"value": "ada@home.example"}]))
 
     named = push.send("POST", "/Users", user("eve@evil.example"))
     mailed = push.send(
