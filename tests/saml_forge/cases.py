@@ -1,5 +1,6 @@
 """What a fixture is: a file, what becomes of it and where it comes from; and the folders that hold them."""
 
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,9 +78,9 @@ def relay_state(name: str, reason: Denial, origin: str, value: str) -> Attack:
     return _made(f"{name}.txt", reason, origin, value.encode(), {"at": "endpoint"})
 
 
-def query(name: str, reason: Denial, origin: str, value: str) -> Attack:
+def query(name: str, reason: Denial, origin: str, value: str, **said: object) -> Attack:
     """An attack by a query string."""
-    return _made(f"{name}.txt", reason, origin, value.encode(), {"at": "endpoint"})
+    return _made(f"{name}.txt", reason, origin, value.encode(), {"at": "logout", **said})
 
 
 def document(name: str, reason: str, origin: str, xml: str, **said: object) -> Attack:
@@ -96,8 +97,9 @@ def _made(file: str, reason: str, origin: str, content: bytes, said: dict[str, o
     return Attack(file, reason, origin, content, said, literal, place, kept)
 
 
-def attacks_of(name: str, canary: str = CANARY) -> list[Attack]:
+@functools.cache
+def attacks_of(name: str, canary: str = CANARY) -> tuple[Attack, ...]:
     """The attacks of a class, made anew. `canary` is the address that some would have fetched."""
     module = importlib.import_module(f"tests.payloads.saml_attacks.{name}.make")
     made: Iterator[Attack] = module.make(canary)
-    return list(made)
+    return tuple(made)

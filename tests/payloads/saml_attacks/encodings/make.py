@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from saml.errors import Denial
 from tests.saml_forge.cases import Attack, attack, raw
+from tests.saml_forge.logout import LOGOUT, logout_request
 from tests.saml_forge.messages import ASSERTION, SUBJECT, VICTIM, response
 from tests.saml_forge.signing import sign
 
@@ -101,6 +102,9 @@ def documents(honest: str) -> Iterator[Attack]:
         f'{honest}<?xml version="1.0"?>{honest}',
     )
     yield attack("null-behind", XML, "what follows the root", honest + "\x00")
+    yield attack(
+        "logout-request", XML, "a message for another address of ours", sign(logout_request(), LOGOUT)
+    )
     yield raw(
         "response-by-get",
         MALFORMED,

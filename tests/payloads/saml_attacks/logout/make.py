@@ -1,23 +1,30 @@
 """Class 17: whoever can end sessions can at least annoy. None of these ends one."""
 
+import base64
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from saml.errors import Denial
 from tests.saml_forge.cases import Attack, attack, query
-from tests.saml_forge.keys import ATTACKER, OTHER_IDP
-from tests.saml_forge.logout import LOGOUT, logout_request, logout_response, signed_query
+from tests.saml_forge.keys import ATTACKER, IDP, IDP_P256, OTHER_IDP, sign_pss
+from tests.saml_forge.logout import LOGOUT, deflated, logout_request, logout_response, signed_query
 from tests.saml_forge.messages import (
     DS,
     OTHER_IDP_ENTITY,
+    RESPONSE,
+    SAMLP,
     SUBJECT,
     VICTIM,
     after,
     issuer,
     name_id,
+    parse,
+    render,
+    response,
 )
-from tests.saml_forge.signing import sign
+from tests.saml_forge.signing import ECDSA_SHA256, sign
 
-PLACE = {"at": "endpoint"}
+PSS = quote(base64.b64encode(sign_pss(IDP, "sha256", b"SAMLRequest")), safe="")
 REFUSED = Denial.LOGOUT_REFUSED
 INVALID = Denial.SIGNATURE_INVALID
 
@@ -62,11 +69,14 @@ def posted() -> Iterator[Attack]:
         ),
         ("dtd", Denial.XML_REFUSED, "<!DOCTYPE r>" + sign(logout_request(), LOGOUT)),
         ("not-xml", Denial.XML_REFUSED, "hello"),
+        ("wrapped", Denial.SIGNATURE_SHAPE, wrapped()),
+        ("login-response", Denial.XML_REFUSED, sign(response(), RESPONSE)),
         ("response-without-request", REFUSED, sign(logout_response(answers="_nobody-1"), LOGOUT)),
         ("response-without-in-response-to", REFUSED, sign(logout_response(answers=None), LOGOUT)),
         ("response-unsigned", Denial.SIGNATURE_MISSING, logout_response()),
     ):
-        yield attack(f"post-{name}", reason, "Profiles 4.4", made, **PLACE)
+        place = "endpoint" if name in {"response-without-request"} else "logout"
+        yield attack(f"post-{name}", reason, "Profiles 4.4", made, at=place)
 
 
 def redirected() -> Iterator[Attack]:
@@ -95,13 +105,48 @@ def redirected() -> Iterator[Attack]:
         ("empty", Denial.MALFORMED, "", "no message"),
         ("other-encoding", REFUSED, f"{honest}&SAMLEncoding=urn:example:x", "Bindings 3.4.4: DEFLATE only"),
         (
-            "without-response-request",
+            "response-as-request",
+            Denial.XML_REFUSED,
+            signed_query(logout_response()),
+            "one message under the other's name",
+        ),
+        (
+            "pss-under-the-name-of-rsa",
+            INVALID,
+            f"{honest.partition('&Signature=')[0]}&Signature={PSS}",
+            "another padding",
+        ),
+        (
+            "ecdsa-named",
+            INVALID,
+            signed_query(logout_request(), key=IDP_P256, method=ECDSA_SHA256),
+            "a key of another kind, which the connection does not have",
+        ),
+        (
+            "response-without-request",
             REFUSED,
             signed_query(logout_response(answers="_nobody-1"), "SAMLResponse"),
             "never asked",
         ),
     ):
-        yield query(f"redirect-{name}", reason, origin, text)
+        place = "endpoint" if name == "response-without-request" else "logout"
+        yield query(f"redirect-{name}", reason, origin, text, at=place)
+    for name, octets in (("zeros", b"\0" * 30_000_000), ("elements", b"<x>" * 4_000_000)):
+        bomb = f"SAMLRequest={deflated(octets)}"
+        yield query(
+            f"redirect-bomb-of-{name}", Denial.TOO_LARGE, "inflates a thousandfold", bomb, is_kept=False
+        )
+
+
+def wrapped() -> str:
+    """A forged request with the genuine one in it, and the signature of that."""
+    genuine = parse(sign(logout_request(), LOGOUT))
+    forged = parse(logout_request(about=name_id(VICTIM), logout_id="_forged-1"))
+    forged.insert(1, genuine[1])
+    holder = parse(f'<samlp:Extensions xmlns:samlp="{SAMLP}"/>')
+    holder.append(genuine)
+    forged.insert(2, holder)
+    return render(forged)
 
 
 def without(text: str, name: str) -> str:
