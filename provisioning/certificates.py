@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -50,22 +51,32 @@ def step_version(work: Work, connection: StoredConnection) -> None:
     work.writer.sso.put_connection(replace(connection, version=connection.version + 1), work.now)
 
 
-def read_certificate(der: bytes) -> x509.Certificate:
+class ReadCertificate(NamedTuple):
+    """What is needed of a certificate."""
+
+    public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    not_before: datetime
+    not_after: datetime
+
+
+def read_certificate(der: bytes) -> ReadCertificate:
     """A certificate with a key that a signature may be verified with. Raises Refusal.
 
     An end that is past is no fault: the key goes on verifying, with a warning, unless the connection says otherwise.
     """
+    if len(der) > _LONGEST_DER:
+        raise _invalid("a certificate has at most 16 KiB")
     try:
-        certificate = x509.load_der_x509_certificate(der) if len(der) <= _LONGEST_DER else None
-        key = certificate.public_key() if certificate is not None else None
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
+        moments = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _invalid("this is no X.509 certificate in DER, or its key is of an unknown kind") from error
-    if certificate is None or certificate.not_valid_after_utc <= certificate.not_valid_before_utc:
-        raise _invalid("this is no certificate that was ever good, or one of more than 16 KiB")
-    is_strong = isinstance(key, rsa.RSAPublicKey) and key.key_size >= _SMALLEST_RSA
-    if not is_strong and not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)):
-        raise _invalid("a certificate holds an RSA key of 2048 bits or more, or one on P-256, P-384 or P-521")
-    return certificate
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _SMALLEST_RSA:
+        return ReadCertificate(key, *moments)
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return ReadCertificate(key, *moments)
+    raise _invalid("a certificate holds an RSA key of 2048 bits or more, or one on P-256, P-384 or P-521")
 
 
 def _new_certificate(der: bytes, state: str, now: datetime) -> IdPCertificate:
@@ -74,8 +85,8 @@ def _new_certificate(der: bytes, state: str, now: datetime) -> IdPCertificate:
         sha256=sha256(der).hexdigest(),
         certificate=der,
         state=state,
-        not_before=read.not_valid_before_utc,
-        not_after=read.not_valid_after_utc,
+        not_before=read.not_before,
+        not_after=read.not_after,
         added_at=now,
     )
 
@@ -227,7 +238,7 @@ def put_sp_key(work: Work, change: PutSPKey) -> None:
         key_id=change.key_id,
         certificate=change.certificate,
         state=change.state,
-        not_after=read_certificate(change.certificate).not_valid_after_utc,
+        not_after=read_certificate(change.certificate).not_after,
         added_at=known.added_at if known else work.now,
         noticed_days=known.noticed_days if known else None,
     )
@@ -256,7 +267,7 @@ def _check_new_key(connection: StoredConnection, change: PutSPKey) -> None:
         raise _invalid("two keys are published already; retire the older one before another is made")
     if change.state == "next" and not connection.keys:
         raise _invalid("the first key of a connection is active")
-    public = read_certificate(change.certificate).public_key()
+    public = read_certificate(change.certificate).public_key
     try:
         private = load_pem_private_key(change.private_key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

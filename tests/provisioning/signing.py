@@ -17,7 +17,7 @@ from directory.ids import ConnectionId, DirectoryId, MemberId, SessionId
 from directory.sso_changes import OpenSession, PutConnection, PutIdPCertificate, PutSPKey
 from provisioning.logins import Person, StoredConnection, StoredSession
 from provisioning.signing_in import LoginOutcome, rehearse_login, sign_in
-from tests.builders import MONDAY, World
+from tests.builders import MONDAY, NOBODY, World
 
 ENTITY_ID = "https://idp.example.org/metadata"
 DOMAIN = "example.org"
@@ -95,7 +95,7 @@ class Provider:
         der = _sp_certificate(number)
         return PutSPKey(self.connection_id, name, der, pem(key), state)
 
-    def open(self, member_id: MemberId = MemberId(""), **values: object) -> OpenSession:
+    def open(self, member_id: MemberId = NOBODY, **values: object) -> OpenSession:
         """A session of eight hours, with a token of its own."""
         number = self.world.new_id()
         session = OpenSession(

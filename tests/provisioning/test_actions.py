@@ -41,6 +41,24 @@ from directory.changes import (
 )
 from directory.facts import GroupFacts
 from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId
+from directory.sso_changes import (
+    ClaimDomain,
+    EndSessionsOf,
+    EnforceLogin,
+    LiftEnforcement,
+    LinkLogin,
+    NoteCertificateEnding,
+    NoteDomainMissing,
+    NoteMetadataFailure,
+    PutRecoveryCodes,
+    RecordTest,
+    ReleaseDomain,
+    RemoveConnection,
+    ResumeEnforcement,
+    TakeMetadata,
+    UseRecoveryCode,
+    VerifyDomain,
+)
 from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from tests.builders import (
     ADMIN,
@@ -53,6 +71,7 @@ from tests.builders import (
     put_user,
 )
 from tests.provisioning.pushing import Idp
+from tests.provisioning.signing import Provider, certificate, fingerprint
 from tests.sync.builders import group, person
 
 OF_THE_SERVICE = {
@@ -62,6 +81,9 @@ OF_THE_SERVICE = {
     "scim_log.read",
     "scim_log.replayed",
     "export.created",
+    "client.created",
+    "client.deleted",
+    "signing_key.rotated",
 }
 """Written above the write path; the journeys of the command line wait for them."""
 
@@ -73,6 +95,7 @@ def test_every_action_is_written(new_world: MakeWorld) -> None:
     by_tokens(world)
     by_runs(world)
     by_the_guard(world)
+    by_single_sign_on(world)
     ownerless = new_world(catalogue="minikai", plan=None, with_owner=False)
     by_a_last_admin(ownerless)
 
@@ -168,6 +191,31 @@ def by_the_guard(world: World) -> None:
     idp.push(*map(idp.off, ["lea", "max", "ned"]))
     idp.push(idp.user("lea"))
     world.do(AllowStaged(idp.directory_id, idp.members(["max"])), RejectStaged(idp.directory_id))
+
+
+def by_single_sign_on(world: World) -> None:
+    provider = Provider(world, clock_skew_seconds=60)
+    connection_id = provider.connection_id
+    world.do(ClaimDomain("acme.example", "usher-domain=0123456789abcdef"), VerifyDomain("acme.example"))
+    idp, old, new = world.put_directory("staff"), certificate("old", days=30), certificate("new")
+    world.push(idp, put_user("sam", mails=("sam@acme.example",)))
+    sam = world.member_of(idp, "sam")
+    world.do(provider.put(clock_skew_seconds=30), provider.certificate(old, "staged"))
+    world.do(provider.certificate(old), NoteCertificateEnding(connection_id, fingerprint(old), 30))
+    world.do(TakeMetadata(connection_id, "<md/>", {}, (new,)), NoteMetadataFailure(connection_id, "timeout"))
+    assert provider.sign_in("sam-1", "sam@acme.example").session is not None
+    assert provider.sign_in("eve-1", "eve@acme.example").denial == "no_member"
+    world.do(LinkLogin(connection_id, "sam-2", sam, "relink"), EndSessionsOf(sam, "revoked"))
+    world.do(RecordTest(connection_id, "t-1", has_passed=True, version=provider.stored.version))
+    world.do(EnforceLogin(connection_id))
+    world.do(NoteDomainMissing("acme.example"))
+    world.clock.move(hours=72)
+    world.do(NoteDomainMissing("acme.example"), LiftEnforcement("idp_down", suspended=True))
+    world.do(VerifyDomain("acme.example"), ResumeEnforcement())
+    owner = world.state.owner_id
+    assert owner is not None
+    world.do(PutRecoveryCodes(owner, (bytes(32),)), UseRecoveryCode(bytes(32), provider.open()))
+    world.do(LiftEnforcement("by_hand"), ReleaseDomain("acme.example"), RemoveConnection(connection_id))
 
 
 def by_a_last_admin(world: World) -> None:

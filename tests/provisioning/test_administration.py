@@ -54,6 +54,7 @@ from directory.ids import (
     RunId,
     ScopeId,
 )
+from directory.sso_changes import SSOChange
 from provisioning.administration import render_match
 from provisioning.errors import RefusalCode
 from provisioning.state import UNLIMITED, SeatPolicy
@@ -287,8 +288,15 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
     tried = {type(say(office)) for _, say, _ in CASES.values()}
 
     # These have tests of their own: the first begins a world, the second can be said once only, the others are about
-    # tokens.
-    elsewhere = {EnrolOwner, AcceptInvitation, PutToken, RevokeToken, NoteTokenEnding}
+    # tokens and single sign-on.
+    elsewhere = {
+        EnrolOwner,
+        AcceptInvitation,
+        PutToken,
+        RevokeToken,
+        NoteTokenEnding,
+        *get_args(SSOChange),
+    }
     assert tried | elsewhere == set(get_args(AdministratorChange))
 
 

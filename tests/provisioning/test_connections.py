@@ -12,8 +12,10 @@ from directory.sso_changes import (
     PutConnection,
     RecordTest,
     RemoveConnection,
+    RetireIdPCertificate,
     TakeMetadata,
 )
+from provisioning.connection_settings import find_faults
 from provisioning.connections import MOST_CONNECTIONS
 from provisioning.errors import RefusalCode
 from provisioning.logins import ConnectionSettings
@@ -90,7 +92,7 @@ def test_the_record_holds_no_query_of_an_address(world: World) -> None:
     ],
 )
 def test_good_settings_are_taken(world: World, settings: Settings) -> None:
-    world.do(put(world, **settings))
+    world.do(PutConnection(ConnectionId(world.new_id()), "entra", settings))
 
 
 ADDRESS = "is an https address without a user and a fragment (http on this machine only)"
@@ -142,7 +144,7 @@ ADDRESS = "is an https address without a user and a fragment (http on this machi
     ],
 )
 def test_what_cannot_be_a_setting_is_told(world: World, settings: Settings, words: str) -> None:
-    refused = world.refuse(put(world, **settings))
+    refused = world.refuse(PutConnection(ConnectionId(world.new_id()), "entra", settings))
 
     assert (refused.code, refused.message) == (RefusalCode.INVALID, words)
 
@@ -181,11 +183,8 @@ def test_a_connection_has_a_name(world: World, name: str) -> None:
 
 @on_sqlite_only
 def test_the_highest_role_is_no_default_even_where_it_is_no_administrator_s(world: World) -> None:
-    from provisioning.connection_settings import find_faults
-
-    model = world.models
     with world.read() as reader:
-        compiled = model.get(reader, reader.organisation())
+        compiled = world.models.get(reader, reader.organisation())
     roles = {role_id: role for role_id, role in compiled.roles.items() if role_id != ADMIN}
 
     assert find_faults({"default_role": MEMBER}, catalogue=compiled.catalogue, roles=compiled.roles) == []
@@ -326,7 +325,9 @@ def test_a_rollover_keeps_the_old_certificate_for_the_overlap(world: World) -> N
 
     world.do(metadata(provider, new, document="<new/>"))
 
-    trusted = lambda: {one.sha256 for one in provider.stored.trusted(world.clock())}  # noqa: E731 - asked twice
+    def trusted() -> set[str]:
+        return {one.sha256 for one in provider.stored.trusted(world.clock())}
+
     assert trusted() == {fingerprint(old), fingerprint(new)}
     taken, retired = world.new_bodies()
     assert changed(taken)["certificates_retired"] == 1
@@ -338,8 +339,6 @@ def test_a_rollover_keeps_the_old_certificate_for_the_overlap(world: World) -> N
 
 
 def test_metadata_makes_a_staged_certificate_active_and_revives_no_retired_one(world: World) -> None:
-    from directory.sso_changes import RetireIdPCertificate
-
     provider = Provider(world)
     staged, lost = certificate("staged"), certificate("lost")
     world.do(provider.certificate(staged, "staged"), provider.certificate(lost))
