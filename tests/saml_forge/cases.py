@@ -43,8 +43,8 @@ class Attack:
     """One attack. `file` ends in xml (the message), b64 (what the form field holds, to the letter) or txt (another
     field, or a query string). `reason` is a Denial, or the code of another refusal.
 
-    `given` are settings that differ from the usual: fields of Trust and Expectations. `literal`: the attack may also
-    log in as this NameID, whole, and as nobody else. `at` is who refuses it: the pipeline, the
+    `given` are settings that differ from the usual: fields of Trust and Expectations. `literal`: the attack logs in
+    as this NameID, whole, and as nobody else. `at` is who refuses it: the pipeline, the
     attributes, or the endpoint with its store. `is_kept` False: too large to be kept as a file.
     """
 
@@ -66,6 +66,11 @@ class Attack:
 def attack(name: str, reason: Denial, origin: str, xml: str, **said: object) -> Attack:
     """An attack that is a message in UTF-8. `said` are settings, but for `literal`, `at` and `is_kept`."""
     return _made(f"{name}.xml", reason, origin, xml.encode(), said)
+
+
+def literal(name: str, origin: str, xml: str, whole: str) -> Attack:
+    """A name that looks like another: it logs in as the whole text that it is."""
+    return _made(f"{name}.xml", "another person", origin, xml.encode(), {"literal": whole})
 
 
 def raw(name: str, reason: Denial, origin: str, value: str, **said: object) -> Attack:

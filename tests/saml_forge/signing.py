@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from tests.saml_forge.keys import IDP, Key, sign_ecdsa, sign_hmac, sign_pss, sign_rsa
+from tests.saml_forge.keys import IDP, Key, sign_ecdsa, sign_pss, sign_rsa
 from tests.saml_forge.messages import DS, SAML, find, parse, render
 
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -140,8 +140,6 @@ def canonical(element: Any, method: str = EXCLUSIVE, prefixes: str = "") -> byte
 def maker(shape: Shape) -> Callable[[bytes], bytes]:
     """Who signs, by the method's name."""
     name = _digest_name(shape.method)
-    if "hmac" in shape.method:
-        return lambda octets: sign_hmac(shape.key.certificate_pem, name, octets)
     if "MGF1" in shape.method:
         return lambda octets: sign_pss(shape.key, name, octets)
     if "ecdsa" in shape.method:

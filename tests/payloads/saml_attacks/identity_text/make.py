@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from saml.errors import Denial
-from tests.saml_forge.cases import Attack, attack
+from tests.saml_forge.cases import Attack, attack, literal
 from tests.saml_forge.encryption import encrypt, encrypted
 from tests.saml_forge.messages import (
     ASSERTION,
@@ -52,7 +52,7 @@ def make(canary: str) -> Iterator[Attack]:
     """In the NameID, in attribute values, in the open and in ciphertext."""
     yield from split()
     for name, inner, whole in LITERAL:
-        yield attack(f"name-id-{name}", TEXT, "as a whole, or not at all", named(inner), literal=whole)
+        yield literal(f"name-id-{name}", "as the whole text that it is", named(inner), whole)
     yield from counts()
 
 
