@@ -356,8 +356,6 @@ def _read_name_id(case: Case) -> NameID | None:
 
 def _check_name_id(case: Case) -> str:
     name_id = _read_name_id(case)
-    if len(case.name_ids) > 1:
-        raise Fault(f"there are {len(case.name_ids)} NameIDs, expected one", reason=Denial.IDENTITY_AMBIGUOUS)
     if name_id is None:
         if case.expected.identity_key == NAME_ID_KEY:
             raise Fault("there is no NameID, expected one: it tells who the person is", expected="NameID")

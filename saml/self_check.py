@@ -40,7 +40,7 @@ _CERTIFICATE = (
 
 
 def check_saml_libraries(
-    signed: str = _SIGNED, tampered: str = _SIGNED.replace("genuine", "tampered")
+    *, signed: str = _SIGNED, tampered: str = _SIGNED.replace("genuine", "tampered")
 ) -> LibraryVersions:
     """Verify a built-in signature, and refuse its twin whose text was changed. Both are parameters for tests only.
 

@@ -235,11 +235,9 @@ def _open(shape: EncryptedShape, secret: bytes) -> bytes:
     context = xmlsec.EncryptionContext()
     try:
         context.key = xmlsec.Key.from_binary_data(xmlsec.KeyData.AES, secret)
-        opened: object = context.decrypt(element)
+        opened: bytes = context.decrypt(element)
     except xmlsec.Error as err:
         raise _closed() from err
-    if not isinstance(opened, bytes):
-        raise _closed()
     return opened
 
 
