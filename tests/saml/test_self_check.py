@@ -1,3 +1,5 @@
+from inspect import signature
+
 import pytest
 
 from saml.libraries import ImportsOfLibraries, LibrariesError, library_versions
@@ -22,7 +24,7 @@ def test_check_fails_where_a_good_signature_is_refused(signed: str) -> None:
 
 
 def test_check_fails_where_a_changed_text_is_taken() -> None:
-    good = check_saml_libraries.__kwdefaults__["signed"]
+    good = signature(check_saml_libraries).parameters["signed"].default
 
     with pytest.raises(LibrariesError, match="take a changed text"):
         check_saml_libraries(tampered=good)
