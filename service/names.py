@@ -13,6 +13,7 @@ from directory.ids import GroupId, MemberId, RoleId, ScopeId
 from mappings.catalogue import ROOT_KIND
 from mappings.rules import Rule
 from mappings.scopes import ScopeGraph, ScopeNode
+from provisioning.logins import StoredConnection
 from provisioning.models import OrganisationModel
 from provisioning.ports import Reader, ServiceStore
 from provisioning.resources import StoredToken
@@ -242,4 +243,25 @@ def find_rule(rules: Iterable[Rule], name: str) -> Rule:
         found,
         lambda rule: rule.rule_id,
         missing=f"there is no rule '{name}'; list them with 'usher rules list'",
+    )
+
+
+def find_connection(reader: Reader, name: str) -> StoredConnection:
+    """The connection of this name or id, or the only one whose name begins so; without a name, the only one."""
+    known = reader.sso.connections()
+    key = name_key(name)
+    found = (
+        [each for each in known if name_key(each.name) == key or each.connection_id == name]
+        or [each for each in known if key and name_key(each.name).startswith(key)]
+        if name
+        else known
+    )
+    return _only(
+        "connection",
+        name,
+        found,
+        lambda each: f"{each.name} ({each.connection_id})",
+        missing=f"there is no connection '{name}'; list them with 'usher connection list'"
+        if name
+        else "there is no connection yet; add one with 'usher connection add'",
     )

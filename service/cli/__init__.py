@@ -20,6 +20,8 @@ _COMMANDS = {
     "directory": "directory",
     "token": "token",
     "scim": "scim",
+    "connection": "connection",
+    "domain": "domain",
     "sync": "sync",
     "rules": "rules",
     "member": "member",

@@ -7,6 +7,7 @@ from audit.errors import AuditError
 from directory.errors import DirectoryError
 from mappings.errors import MappingError
 from provisioning.errors import ProvisioningError
+from saml.errors import SAMLError
 from service.errors import (
     FileAccessError,
     MissingKeyError,
@@ -24,6 +25,7 @@ from storage.errors import (
     UnknownOrganisationError,
 )
 from sync.errors import DialectError, SyncError
+from web.outgoing import OutgoingError
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -37,6 +39,8 @@ EXPECTED: Final = (
     DirectoryError,
     ProvisioningError,
     SyncError,
+    SAMLError,
+    OutgoingError,
     AuditError,
     OSError,
 )
@@ -61,6 +65,8 @@ _EXITS: Final[Mapping[type[BaseException], int]] = {
     ProvisioningError: REFUSED,
     SyncError: OUTSIDE,
     DialectError: REFUSED,
+    SAMLError: REFUSED,
+    OutgoingError: OUTSIDE,
     AuditError: REFUSED,
     OSError: OUTSIDE,
 }

@@ -1,5 +1,6 @@
 """Values as people type them: moments, seats, grants."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,9 @@ from service.wiring import utc_now
 
 GUARD_HELP = f"A limit of the guard: {', '.join(sorted(GuardLimits.__dataclass_fields__))}."
 _SPAN = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])")
+_FLAGS = {"true": True, "yes": True, "false": False, "no": False}
+_MOST_FIGURES = 9
+_LISTS = frozenset({"initiated_targets"})
 _UNITS = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
@@ -128,3 +132,33 @@ def parse_guards(guards: Sequence[str]) -> Mapping[str, int]:
             )
         found[limit] = int(number)
     return found
+
+
+def parse_settings(
+    given: Sequence[str], known: Mapping[str, str | int | bool]
+) -> dict[str, str | int | bool]:
+    """Settings as `name=value`, of the types that their defaults have. An empty value is the default."""
+    parsed: dict[str, str | int | bool] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
+            raise click.UsageError(f"'{text}' is no setting as NAME=VALUE{hint}")
+        parsed[name] = _setting(name, value, known[name])
+    return parsed
+
+
+def _setting(name: str, value: str, default: str | int | bool) -> str | int | bool:
+    if not value:
+        return default
+    if isinstance(default, bool):
+        if value.lower() not in _FLAGS:
+            raise click.UsageError(f"setting '{name}' is true or false, not '{value}'")
+        return _FLAGS[value.lower()]
+    if isinstance(default, int):
+        if not value.isascii() or not value.isdigit() or len(value) > _MOST_FIGURES:
+            raise click.UsageError(f"setting '{name}' is a whole number, not '{value}'")
+        return int(value)
+    # Several lines are written as one, apart by blanks: addresses hold none.
+    return value.replace(" ", "\n") if name in _LISTS else value

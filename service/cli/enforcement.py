@@ -1,0 +1,125 @@
+"""`usher connection test|enforce|lift|recovery`: obligatory signing in, and the way back when it fails."""
+
+import base64
+import hashlib
+import os
+
+import click
+
+from directory.sso_changes import EnforceLogin, LiftEnforcement, PutRecoveryCodes, ResumeEnforcement
+from service.cli.frame import UsherCommand, current, organisation_option
+from service.cli.output import clean, shown
+from service.errors import NotFoundError
+from service.names import find_connection, find_member
+
+_CODES = 10
+_CODE_BYTES = 10
+_GROUP = 4
+
+
+@click.command("enforce", cls=UsherCommand)
+@click.argument("name", required=False, default="")
+@click.option("--resume", is_flag=True, help="Let what was suspended hold again.")
+@organisation_option
+def enforce(name: str, resume: bool) -> None:
+    """Let people of the verified domains sign in over this connection only. Needs a test login of your own."""
+    call = current()
+    administration = call.administration
+    if resume:
+        administration.apply([ResumeEnforcement()])
+    else:
+        with administration.read() as reader:
+            known = find_connection(reader, name)
+        administration.apply([EnforceLogin(known.connection_id)])
+    with administration.read() as reader:
+        enforcement, domains = reader.sso.enforcement(), sorted(reader.domains())
+        holders = {code.member_id for code in reader.sso.recovery_codes() if code.used_at is None}
+    if enforcement is None:
+        raise NotFoundError("signing in is not obligatory over any connection; there is nothing to resume")
+    document = {
+        "connection_id": enforcement.connection_id,
+        "enforced_at": enforcement.enforced_at,
+        "suspended": enforcement.suspended_reason,
+        "domains": domains,
+        "recovery_holders": len(holders),
+    }
+    call.output.say(f"People of {', '.join(domains)} sign in over this connection only.", document)
+    if not holders:
+        call.output.note(
+            "Nobody holds recovery codes: should the identity provider fail, only the operator can lift this. "
+            "Make some for the owner with 'usher connection recovery OWNER'."
+        )
+
+
+@click.command("lift", cls=UsherCommand)
+@click.option("--reason", default="operator", show_default=True, help="One word that the event names.")
+@organisation_option
+def lift(reason: str) -> None:
+    """End the obligation to sign in over a connection."""
+    call = current()
+    call.administration.apply([LiftEnforcement(reason)])
+    call.output.say("Signing in over a connection is not obligatory any more.", {"enforced": False})
+
+
+@click.command("recovery", cls=UsherCommand)
+@click.argument("member")
+@click.option("--remove", is_flag=True, help="Take the codes away instead.")
+@organisation_option
+def recovery(member: str, remove: bool) -> None:
+    """Make recovery codes for the owner, or one other: each is good once, and opens the sign-on settings only."""
+    call = current()
+    administration = call.administration
+    with administration.read() as reader:
+        record = find_member(reader, member)
+    codes = [] if remove else [_code() for _ in range(_CODES)]
+    digests = tuple(hashlib.sha256(code.encode()).digest() for code in codes)
+    administration.apply([PutRecoveryCodes(record.member_id, digests)])
+    name = clean(record.display_name)
+    if call.is_json:
+        call.output.document({"member_id": record.member_id, "codes": codes})
+        return
+    if remove:
+        call.output.line(f"{name} has no recovery codes any more.")
+        return
+    call.output.line(f"Recovery codes of {name}; older ones are good no more. They are shown this once:")
+    for code in codes:
+        call.output.line(f"  {code}")
+    call.output.line(f"Each is good once, at {call.settings.base_url}/sso/recovery")
+
+
+def _code() -> str:
+    """80 random bits, as four groups of letters and figures that cannot be taken for one another."""
+    text = base64.b32encode(os.urandom(_CODE_BYTES)).decode().lower()
+    return "-".join(text[at : at + _GROUP] for at in range(0, len(text), _GROUP))
+
+
+@click.command("enforcement", cls=UsherCommand)
+@organisation_option
+def enforcement_state() -> None:
+    """Show whether signing in is obligatory, since when and by whom."""
+    call = current()
+    with call.administration.read() as reader:
+        enforcement = reader.sso.enforcement()
+        codes = reader.sso.recovery_codes()
+        known = None if enforcement is None else reader.sso.connection(enforcement.connection_id)
+    unused = sum(code.used_at is None for code in codes)
+    if enforcement is None or known is None:
+        call.output.say("Signing in is not obligatory.", {"enforced": False, "recovery_codes": unused})
+        return
+    rests = f", suspended since {shown(enforcement.suspended_at)} ({enforcement.suspended_reason})"
+    call.output.say(
+        f"Obligatory over '{clean(known.name)}' since {shown(enforcement.enforced_at)}, by {enforcement.enforced_by}"
+        f"{rests if enforcement.suspended_at else ''}; {unused} recovery codes are unused.",
+        {
+            "enforced": enforcement.suspended_at is None,
+            "connection": known.name,
+            "enforced_at": enforcement.enforced_at,
+            "enforced_by": enforcement.enforced_by,
+            "suspended_at": enforcement.suspended_at,
+            "suspended_reason": enforcement.suspended_reason,
+            "recovery_codes": unused,
+        },
+    )
+
+
+ENFORCEMENT_COMMANDS: tuple[click.Command, ...] = (enforce, lift, recovery, enforcement_state)
