@@ -134,8 +134,8 @@ def test_what_is_not_there_is_told(world: World) -> None:
 def test_the_nearing_end_is_noted_once_for_each_step(world: World) -> None:
     provider = Provider(world)
     der = certificate(days=61)
-    world.do(provider.certificate(der), provider.key("k1"))
-    sp = fingerprint(provider.stored.keys[0].certificate)
+    world.do(provider.certificate(der), provider.key("k0", 1), provider.key("k1", state="next"))
+    sp = fingerprint(provider.stored.keys[1].certificate)
     world.events()
 
     told = []
@@ -150,7 +150,7 @@ def test_the_nearing_end_is_noted_once_for_each_step(world: World) -> None:
     assert told == [[], [60], [], [30], [7], [1], []]
     (body,) = world.new_bodies()
     assert changed(body)["owner"] == "sp"
-    assert provider.stored.version == 3
+    assert provider.stored.version == 4
 
 
 # Our own keys
