@@ -8,14 +8,16 @@ Nothing of xmlsec is kept between messages but public keys, of which each contex
 of keys are not safe to share between threads, and a manager takes longer to make than a login (decision 0017).
 """
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lxml import etree
 
 from saml import names
@@ -82,26 +84,26 @@ def keys_of(trust: Trust) -> Keys:
 
 
 def _prepare(trust: Trust) -> Keys:
-    by_kind: dict[type, list[xmlsec.Key]] = {rsa.RSAPublicKey: [], ec.EllipticCurvePublicKey: []}
+    rsa_keys: list[xmlsec.Key] = []
+    ec_keys: list[xmlsec.Key] = []
     for der in trust.certificates:
-        try:
+        # A certificate that cannot be used verifies nothing; the others of the connection still do.
+        with contextlib.suppress(ValueError, UnsupportedAlgorithm, xmlsec.Error):
             public = x509.load_der_x509_certificate(der).public_key()
-        except ValueError:
-            continue
-        info = public.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        for kind, keys in by_kind.items():
-            if isinstance(public, kind):
-                keys.append(xmlsec.Key.from_memory(info, xmlsec.KeyFormat.PEM))
+            info = public.public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            # A key of a third kind makes no signature that is accepted, wherever it is kept.
+            keys = rsa_keys if isinstance(public, rsa.RSAPublicKey) else ec_keys
+            keys.append(xmlsec.Key.from_memory(info, xmlsec.KeyFormat.PEM))
     # The keys are of our own making, and to prove their numbers anew takes fifty logins' time.
     private = [
         serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
         for pem in trust.private_keys
     ]
     return Keys(
-        tuple(by_kind[rsa.RSAPublicKey]),
-        tuple(by_kind[ec.EllipticCurvePublicKey]),
+        tuple(rsa_keys),
+        tuple(ec_keys),
         tuple(key for key in private if isinstance(key, rsa.RSAPrivateKey)),
     )
 
@@ -115,26 +117,29 @@ def verify_element(shape: SignatureShape, keys: Keys) -> bytes:
     if not any(is_signed_by(shape, key) for key in keys.for_method(shape.method)):
         raise _invalid()
     _take_out(shape.element)
-    try:
-        octets = canonical(shape.signed, shape.prefixes)
-    except (etree.LxmlError, ValueError) as err:
-        raise _invalid() from err
+    octets = canonical(shape.signed, shape.prefixes)
     if not hmac.compare_digest(hashlib.new(shape.digest_name, octets).digest(), shape.digest):
         raise _invalid()
     return octets
 
 
 def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
-    """The element alone, by exclusive canonicalisation without comments."""
+    """The element alone, by exclusive canonicalisation without comments.
+
+    Raises: LoginDenied, when it has no canonical form, as with a namespace that is a relative address.
+    """
     # The text behind the element would be taken along.
     element.tail = None
-    octets: bytes = etree.tostring(
-        element,
-        method="c14n",
-        exclusive=True,
-        with_comments=False,
-        inclusive_ns_prefixes=["" if prefix == "#default" else prefix for prefix in prefixes] or None,
-    )
+    try:
+        octets: bytes = etree.tostring(
+            element,
+            method="c14n",
+            exclusive=True,
+            with_comments=False,
+            inclusive_ns_prefixes=["" if prefix == "#default" else prefix for prefix in prefixes] or None,
+        )
+    except (etree.LxmlError, ValueError) as err:
+        raise _invalid() from err
     return octets
 
 

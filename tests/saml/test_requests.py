@@ -137,3 +137,9 @@ def test_posted_message_is_signed_behind_its_issuer() -> None:
 
 def test_posted_message_without_a_key_is_the_message() -> None:
     assert post_fields(AUTHN, parameter=REQUEST) == {REQUEST: base64.b64encode(AUTHN).decode()}
+
+
+def test_redirect_without_a_relay_state_names_none() -> None:
+    url = redirect_url("https://idp.example.org/sso", AUTHN, parameter=REQUEST, signer=SIGNER)
+
+    assert list(_query(url)) == [REQUEST, "SigAlg", "Signature"]

@@ -3,7 +3,7 @@ import pytest
 from saml import names
 from saml.errors import Denial, LoginDenied
 from saml.gate import read_document
-from saml.shapes import check_response, read_encrypted
+from saml.shapes import check_decrypted, check_response, read_encrypted
 from tests.saml_forge import messages
 from tests.saml_forge.encryption import OAEP11, XENC11, encrypt, encrypted
 from tests.saml_forge.messages import ASSERTION, DS, RESPONSE, XENC
@@ -97,6 +97,7 @@ def test_oaep_of_xml_encryption_1_1_may_name_its_digest_and_its_mask() -> None:
             Denial.XML_REFUSED,
         ),
         (encrypted(b"x").replace("CipherValue>", "CipherReference>"), Denial.XML_REFUSED),
+        (encrypted(b"x").replace("CipherValue>", "CipherValue>*"), Denial.XML_REFUSED),
     ],
 )
 def test_ciphertext_of_another_shape_is_refused(text: str, reason: Denial) -> None:
@@ -108,3 +109,12 @@ def test_encrypted_assertion_keeps_the_namespaces_around_it() -> None:
     assert shape.encrypted is not None
 
     assert read_encrypted(shape.encrypted).around["samlp"] == names.SAMLP
+
+
+def test_ciphertext_in_a_ciphertext_is_refused_wherever_it_stands() -> None:
+    inside = messages.assertion(more=f"<saml:Advice>{encrypted(b'x')}</saml:Advice>")
+
+    with pytest.raises(LoginDenied) as denied:
+        check_decrypted(read_document(inside.encode()))
+
+    assert denied.value.reason == Denial.XML_REFUSED

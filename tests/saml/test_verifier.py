@@ -4,6 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import NameOID
 
 from saml import names
 from saml.errors import Denial, LoginDenied
@@ -73,8 +77,18 @@ def test_what_cannot_be_canonicalised_here_is_refused() -> None:
     assert denied.value.reason == Denial.SIGNATURE_INVALID
 
 
+def test_decrypted_text_without_a_canonical_form_is_refused() -> None:
+    text = messages.response(messages.assertion(more='<saml:Advice><x xmlns="relative"/></saml:Advice>'))
+    signed = sign(encrypt(text), RESPONSE)
+
+    with pytest.raises(LoginDenied) as denied:
+        judge_response(form_value("x.xml", signed.encode()), trust=TRUST, expectations=expectations({}))
+
+    assert denied.value.reason == Denial.SIGNATURE_INVALID
+
+
 def test_keys_are_prepared_once_for_a_trust() -> None:
-    trust = Trust((IDP.certificate, IDP_P256.certificate, b"no certificate"), (SP.private_pem,))
+    trust = Trust((IDP.certificate, IDP_P256.certificate, b"none", _ed25519()), (SP.private_pem,))
 
     keys = keys_of(trust)
 
@@ -124,6 +138,14 @@ def test_many_threads_share_one_trust() -> None:
         )
 
     assert {login.assertion_id for login in logins} == {ASSERTION}
+
+
+def _ed25519() -> bytes:
+    """A certificate whose key no accepted algorithm uses."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, messages.NOW, messages.NOW)
+    return made.sign(key, None).public_bytes(serialization.Encoding.DER)
 
 
 class Counting(tuple[Any, ...]):
