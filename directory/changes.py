@@ -29,8 +29,8 @@ class PutUser:
     """The user is as given: created, updated, brought back, activated or deactivated by its `activity`.
 
     `fingerprint` is the digest of what the source showed, kept so that a later read can skip an unchanged entry.
-    `is_new`: the external id has been minted for this change, so that nothing is stored under it. `member_id`: who a
-    new user is, or is to be, where the speaker has found that out already.
+    `is_new`: the external id has been minted for this change, so that nothing is stored under it. `member_id`: the id
+    of the member whom a new user makes, where the speaker has minted one.
     """
 
     user: UserFacts

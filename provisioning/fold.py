@@ -15,7 +15,7 @@ from provisioning.work import PUSHED, Work
 class Fold:
     """The touched slice of one directory, as the transaction has made it so far.
 
-    `resolved`: who some of the users are, as the speaker has found out.
+    `resolved`: the ids of the members whom some of the users make.
     """
 
     work: Work
