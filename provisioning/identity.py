@@ -8,6 +8,7 @@ Source: docs/decisions/0016-saml-identity.md
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from unicodedata import normalize
 
 from directory.facts import find_fault, name_key
 from directory.ids import ExternalId, MemberId
@@ -16,6 +17,7 @@ from provisioning.ports import Reader
 from provisioning.state import MemberRecord, Seat, StoredDirectory, StoredInvitation, StoredUser
 from provisioning.work import JUST_IN_TIME
 
+_WHITESPACE = " \t\r\n"
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -62,14 +64,17 @@ class Unidentified:
 
 
 def plain_person(person: Person) -> Person:
-    """The person without whitespace around the texts that identify."""
+    """The person without whitespace around the texts that identify.
+
+    XML's whitespace alone: a no-break space is a letter of somebody else's name, and not the end of this one.
+    """
     return Person(
-        key=person.key.strip(),
-        mail=person.mail.strip(),
+        key=person.key.strip(_WHITESPACE),
+        mail=person.mail.strip(_WHITESPACE),
         given_name=person.given_name.strip(),
         family_name=person.family_name.strip(),
         display_name=person.display_name.strip(),
-        external_id=person.external_id.strip(),
+        external_id=person.external_id.strip(_WHITESPACE),
         groups=person.groups,
         groups_withheld=person.groups_withheld,
     )
@@ -89,7 +94,9 @@ def is_plain_mail(mail: str) -> bool:
     Compatibility forms, and letters that look like nothing, are somebody else's.
     """
     local, _, domain = mail.rpartition("@")
-    return bool(local and domain) and mail.isprintable() and name_key(mail) == mail.lower()
+    # The Kelvin sign is a `k` in lower case, so the letters are asked for as well.
+    is_one_form = normalize("NFKC", mail) == mail and name_key(mail) == mail.lower()
+    return bool(local and domain) and mail.isprintable() and is_one_form
 
 
 def in_domains(mail: str, domains: frozenset[str]) -> bool:
