@@ -1,0 +1,15 @@
+"""Where a browser may be led back to after a login: to our own authorization endpoint, and nowhere else."""
+
+import re
+
+AUTHORIZE_PATH = "/oidc/authorize"
+MAX_RETURN = 4096
+
+# The path is exact, so that nothing in it can be escaped, doubled or led upwards; the query is of the characters that
+# RFC 3986 section 3.4 allows there.
+_RETURN = re.compile(rf"{AUTHORIZE_PATH}(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", re.ASCII)
+
+
+def is_return_path(text: str) -> bool:
+    """Whether a login may lead back there."""
+    return len(text) <= MAX_RETURN and _RETURN.fullmatch(text) is not None
