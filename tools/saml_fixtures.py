@@ -1,4 +1,4 @@
-"""Write the SAML fixtures and the table of attacks anew, after a change of a generator: `make saml-fixtures`."""
+"""Write the SAML fixtures and the table of attacks anew, as their generators now are: `python -m tools.saml_fixtures`."""
 
 from tests.saml_forge.tree import TABLE, kept_files, made_files, table_rows
 

@@ -1,6 +1,7 @@
 """Every honest variant of tests/payloads/saml_accepted logs in as exactly whom it is about, and no mutant does."""
 
 import base64
+from copy import deepcopy
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from saml.pipeline import examine_response, judge_response
 from tests.payloads.saml_accepted.make import make
 from tests.saml_forge.accepted import Accepted, expectations, expected, form_value, trust
 from tests.saml_forge.cases import ACCEPTED
+from tests.saml_forge.messages import after, assertion, authn, parse, render, response, stated
+from tests.saml_forge.signing import sign
 
 CASES = list(make())
 by_file = pytest.mark.parametrize("case", CASES, ids=[case.file for case in CASES])
@@ -95,6 +98,48 @@ def assert_same_or_denied(case: Accepted, value: str) -> None:
     except LoginDenied:
         return
     assert login == expected(case.login)
+
+
+ODD = st.sampled_from(
+    [
+        "",
+        " ",
+        "9999-12-31T23:59:59.999999Z",
+        "0001-01-01T00:00:00Z",
+        "2026-05-04T10:05:60Z",
+        "x" * 2_000,
+        "2.0",
+        "é\u200b",
+    ]
+)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_whatever_a_provider_signs_is_judged_or_refused(data: st.DataObject) -> None:
+    root = parse(response(assertion(statements=authn(ends=after(3_600)) + stated())))
+    elements = list(root.iter())
+    for _ in range(data.draw(st.integers(1, 3))):
+        element = data.draw(st.sampled_from(elements))
+        match data.draw(st.sampled_from(["attribute", "text", "away", "twice"])):
+            case "attribute" if element.attrib:
+                element.set(data.draw(st.sampled_from(sorted(element.keys()))), data.draw(ODD))
+            case "away" if element.getparent() is not None and element.get("ID") is None:
+                element.getparent().remove(element)
+            case "twice":
+                data.draw(st.sampled_from(elements)).append(deepcopy(element))
+            case _:
+                element.text = data.draw(ODD)
+    value = form_value("x.xml", sign_root(render(root)).encode())
+
+    told = examine_response(value, trust=trust({}), expectations=expectations({}))
+
+    assert (told.login is None) == (Result.FAIL in {check.result for check in told.checks})
+
+
+def sign_root(text: str) -> str:
+    """Signed as a whole, whatever its ID is now."""
+    return sign(text, parse(text).get("ID"))
 
 
 def test_untouched_message_is_the_same_person() -> None:
