@@ -1,4 +1,4 @@
-"""Write the SAML fixtures and the table of attacks anew, as their generators now are: `python -m tools.saml_fixtures`."""
+"""Write the SAML fixtures and the table of attacks anew: `python -m tools.saml_fixtures` when a generator changed."""
 
 from tests.saml_forge.tree import TABLE, kept_files, made_files, table_rows
 
