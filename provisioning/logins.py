@@ -398,6 +398,9 @@ class LoginView(Protocol):
     def session(self, token_sha256: bytes) -> StoredSession | None:
         """Live or ended."""
 
+    def organisation_of_recovery_code(self, digest: bytes) -> OrganisationId | None:
+        """Also of one that was used."""
+
 
 class LoginStore(Protocol):
     """Logins across organisations. Each call is a transaction of its own."""

@@ -51,6 +51,7 @@ from storage.sso_tables import (
     login_test,
     oidc_code,
     oidc_token,
+    recovery_code,
     sp_key,
     used_assertion,
 )
@@ -91,6 +92,9 @@ _SELECT_HOME = (
 )
 _SELECT_CONNECTIONS_OF = select(_CONNECTIONS.id, _CONNECTIONS.name, _CONNECTIONS.settings).where(
     _CONNECTIONS.organisation_id == _ORGANISATION, _CONNECTIONS.removed_at.is_(None)
+)
+_SELECT_ORGANISATION_OF_CODE = select(recovery_code.c.organisation_id).where(
+    recovery_code.c.digest == _DIGEST
 )
 _SELECT_SESSION = select(*SESSION_COLUMNS).where(login_session.c.token_sha256 == _DIGEST)
 
@@ -295,6 +299,10 @@ class _LoginView:
     def session(self, token_sha256: bytes) -> StoredSession | None:
         row = self._across.row(_SELECT_SESSION, digest=token_sha256)
         return None if row is None else read_session(row)
+
+    def organisation_of_recovery_code(self, digest: bytes) -> OrganisationId | None:
+        row = self._across.row(_SELECT_ORGANISATION_OF_CODE, digest=digest)
+        return None if row is None else row[0]
 
 
 class SQLLoginStore:

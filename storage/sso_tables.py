@@ -222,6 +222,7 @@ recovery_code = Table(
     Column("created_at", Moment, nullable=False),
     Column("used_at", Moment),
     PrimaryKeyConstraint("organisation_id", "digest"),
+    Index("ix_recovery_code_digest", "digest"),
 )
 
 # Host applications (OpenID Connect). They belong to an environment and not to an organisation.

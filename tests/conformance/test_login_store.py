@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from directory.ids import ConnectionId, OrganisationId
+from directory.ids import ConnectionId, MemberId, OrganisationId
 from provisioning.logins import Enforcement, Home, LoginRequest, StoredDomain
 from storage.engine import Database, open_database
 from storage.errors import SealError
@@ -22,6 +22,7 @@ from tests.conformance.sso_builders import (
     digest,
     login_test,
     put_sessions,
+    recovery_code,
     request,
     sealed_values,
     session,
@@ -121,6 +122,18 @@ def use(store: SQLLoginStore, known: LoginRequest, assertion_id: str = "", **cha
         **changed,
     }
     return store.use_request(**values)  # type: ignore[arg-type]  # the method's own arguments
+
+
+def test_a_recovery_code_says_whose_it_is_used_or_not(logins: SQLLoginStore, tenant: Tenant) -> None:
+    ada = MemberId(new_id())
+    code = recovery_code(ada, f"code-{ada}")
+    with tenant.unit_of_work.write() as writer:
+        writer.sso.put_recovery_codes(ada, [code])
+        writer.sso.use_recovery_code(code.digest, NOW)
+
+    with logins.read() as view:
+        assert view.organisation_of_recovery_code(code.digest) == tenant.organisation_id
+        assert view.organisation_of_recovery_code(digest("none")) is None
 
 
 def test_a_request_is_kept_whole_and_used_once(logins: SQLLoginStore, tenant: Tenant) -> None:

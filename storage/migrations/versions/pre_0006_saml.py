@@ -274,6 +274,7 @@ def _create_enforcement() -> None:
         ),
         sa.PrimaryKeyConstraint("organisation_id", "digest", name="pk_recovery_code"),
     )
+    op.create_index("ix_recovery_code_digest", "recovery_code", ["digest"])
 
 
 def _create_clients() -> None:
