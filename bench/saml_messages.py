@@ -124,6 +124,10 @@ def hostile() -> Iterator[str]:
         text = messages.response(extensions=filler)
         signed = signing.sign(text, messages.RESPONSE, prefixes=prefixes)
         yield base64.b64encode(signed.encode()).decode()
+        # In a ciphertext, which anybody can make, a signature costs its work whoever has made it.
+        inside = messages.response(messages.assertion(more=f"<saml:Advice>{filler}</saml:Advice>"))
+        forged = signing.sign(inside, messages.ASSERTION, key=SP, prefixes=prefixes)
+        yield base64.b64encode(encryption.encrypt(forged).encode()).decode()
 
 
 _ROOM = 370_000

@@ -32,4 +32,4 @@ def spend(ciphertext_length: int, keys: verifier.Keys) -> None:
     shapes.check_assertion(read.root)
     (signature,) = read.all(names.SIGNATURE)
     with contextlib.suppress(LoginDenied):
-        verifier.verify_element(shapes.read_signature(signature), keys)
+        verifier.verify_element(shapes.read_signature(signature), keys, is_uniform=True)

@@ -77,8 +77,14 @@ ECDSA_SHA512 = f"{_MORE}ecdsa-sha512"
 PSS_SHA256 = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1"
 PSS_SHA384 = "http://www.w3.org/2007/05/xmldsig-more#sha384-rsa-MGF1"
 PSS_SHA512 = "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1"
-RSA_METHODS = frozenset({RSA_SHA256, RSA_SHA384, RSA_SHA512, PSS_SHA256, PSS_SHA384, PSS_SHA512})
+PSS_METHODS = frozenset({PSS_SHA256, PSS_SHA384, PSS_SHA512})
+RSA_METHODS = PSS_METHODS | {RSA_SHA256, RSA_SHA384, RSA_SHA512}
 EC_METHODS = frozenset({ECDSA_SHA256, ECDSA_SHA384, ECDSA_SHA512})
+METHOD_DIGESTS = {
+    **dict.fromkeys((RSA_SHA256, PSS_SHA256, ECDSA_SHA256), "sha256"),
+    **dict.fromkeys((RSA_SHA384, PSS_SHA384, ECDSA_SHA384), "sha384"),
+    **dict.fromkeys((RSA_SHA512, PSS_SHA512, ECDSA_SHA512), "sha512"),
+}
 
 # The names of hashlib, by the algorithm of a DigestMethod.
 DIGESTS = {f"{XENC}sha256": "sha256", f"{_MORE}sha384": "sha384", f"{XENC}sha512": "sha512"}

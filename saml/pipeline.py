@@ -146,7 +146,7 @@ def _decrypted(
     if signature is None:
         _refuse_unsigned_assertion(trust)
         return _parsed(verifier.canonical(document.root))
-    return _parsed(verifier.verify_element(signature, keys))
+    return _parsed(verifier.verify_element(signature, keys, is_uniform=not is_covered))
 
 
 def _refuse_unsigned_assertion(trust: Trust) -> None:

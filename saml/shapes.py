@@ -18,7 +18,10 @@ from saml.gate import LIMITS, Document, refuse, refuse_strangers
 
 @dataclass(frozen=True, slots=True)
 class SignatureShape:
-    """A signature of the one shape that is accepted. Nothing has been verified."""
+    """A signature of the one shape that is accepted. Nothing has been verified.
+
+    `digest` and `prefixes` are of what is signed; `value` and `info_prefixes` of the SignedInfo.
+    """
 
     element: etree._Element
     signed: etree._Element
@@ -26,6 +29,8 @@ class SignatureShape:
     digest_name: str
     digest: bytes
     prefixes: tuple[str, ...]
+    value: bytes
+    info_prefixes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +170,12 @@ def read_signature(element: etree._Element) -> SignatureShape:
     if reference.get("URI") != f"#{parent.get('ID', '')}" or not parent.get("ID"):
         raise _shape("a reference to something else", "the ID of the signature's parent")
     transforms, digest_method, digest_value = _exactly(reference, _REFERENCE_PARTS)
-    _check_canonical(info[0])
+    info_prefixes = _check_canonical(info[0])
     method = _algorithm(info[1], names.RSA_METHODS | names.EC_METHODS)
     prefixes = _check_transforms(transforms)
     digest_name = names.DIGESTS[_algorithm(digest_method, frozenset(names.DIGESTS))]
-    _plain_base64(parts[1], 4096)
-    return SignatureShape(element, parent, method, digest_name, _plain_base64(digest_value, 256), prefixes)
+    digest, value = _plain_base64(digest_value, 256), _plain_base64(parts[1], 4096)
+    return SignatureShape(element, parent, method, digest_name, digest, prefixes, value, info_prefixes)
 
 
 def _check_transforms(transforms: etree._Element) -> tuple[str, ...]:
@@ -189,10 +194,10 @@ def _check_transforms(transforms: etree._Element) -> tuple[str, ...]:
     return _prefixes(steps[1])
 
 
-def _check_canonical(method: etree._Element) -> None:
+def _check_canonical(method: etree._Element) -> tuple[str, ...]:
     if method.get("Algorithm") != names.EXCLUSIVE_C14N:
         raise refuse(Denial.ALGORITHM_REFUSED, "another canonicalisation", names.EXCLUSIVE_C14N)
-    _prefixes(method)
+    return _prefixes(method)
 
 
 def _prefixes(step: etree._Element) -> tuple[str, ...]:

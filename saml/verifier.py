@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from lxml import etree
 
 from saml import names
@@ -55,14 +55,22 @@ _OCTET_METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A public key as either library wants it."""
+
+    public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    key: xmlsec.Key
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of a connection as the libraries want them."""
 
-    rsa_keys: tuple[xmlsec.Key, ...]
-    ec_keys: tuple[xmlsec.Key, ...]
+    rsa_keys: tuple[VerifyingKey, ...]
+    ec_keys: tuple[VerifyingKey, ...]
     private: tuple[rsa.RSAPrivateKey, ...] = field(repr=False)
 
-    def for_method(self, method: str) -> tuple[xmlsec.Key, ...]:
+    def for_method(self, method: str) -> tuple[VerifyingKey, ...]:
         """The keys that can have made a signature of the method.
 
         Raises: LoginDenied, when the connection has no certificate at all.
@@ -84,37 +92,43 @@ def keys_of(trust: Trust) -> Keys:
 
 
 def _prepare(trust: Trust) -> Keys:
-    rsa_keys: list[xmlsec.Key] = []
-    ec_keys: list[xmlsec.Key] = []
+    verifying: list[VerifyingKey] = []
     for der in trust.certificates:
         # A certificate that cannot be used verifies nothing; the others of the connection still do.
         with contextlib.suppress(ValueError, UnsupportedAlgorithm, xmlsec.Error):
             public = x509.load_der_x509_certificate(der).public_key()
-            info = public.public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-            # A key of a third kind makes no signature that is accepted, wherever it is kept.
-            keys = rsa_keys if isinstance(public, rsa.RSAPublicKey) else ec_keys
-            keys.append(xmlsec.Key.from_memory(info, xmlsec.KeyFormat.PEM))
+            if isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+                info = public.public_bytes(
+                    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+                )
+                verifying.append(VerifyingKey(public, xmlsec.Key.from_memory(info, xmlsec.KeyFormat.PEM)))
     # The keys are of our own making, and to prove their numbers anew takes fifty logins' time.
     private = [
         serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
         for pem in trust.private_keys
     ]
     return Keys(
-        tuple(rsa_keys),
-        tuple(ec_keys),
+        tuple(one for one in verifying if isinstance(one.public, rsa.RSAPublicKey)),
+        tuple(one for one in verifying if isinstance(one.public, ec.EllipticCurvePublicKey)),
         tuple(key for key in private if isinstance(key, rsa.RSAPrivateKey)),
     )
 
 
-def verify_element(shape: SignatureShape, keys: Keys) -> bytes:
+def verify_element(shape: SignatureShape, keys: Keys, *, is_uniform: bool = False) -> bytes:
     """The canonical octets of the signed element, without its signature, which is taken out of the tree.
 
+    Which key has made the signature is found first, by the few octets of SignedInfo: what a stranger has signed is
+    not even canonicalised, however many certificates there are. With `is_uniform` it is all the same, as often as
+    for an honest message, so that the time tells nothing.
     Signatures around this one must have been verified before, and their octets taken.
     Raises: LoginDenied
     """
-    if not any(is_signed_by(shape, key) for key in keys.for_method(shape.method)):
+    signer = find_signer(shape, keys)
+    if signer is None:
+        if is_uniform:
+            verify_in_vain(shape, keys)
+        raise _invalid()
+    if not is_signed_by(shape, signer):
         raise _invalid()
     _take_out(shape.element)
     octets = canonical(shape.signed, shape.prefixes)
@@ -128,8 +142,8 @@ def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
 
     Raises: LoginDenied, when it has no canonical form, as with a namespace that is a relative address.
     """
-    # The text behind the element would be taken along.
-    element.tail = None
+    # The text behind the element would be taken along, and may be part of what another signature covers.
+    tail, element.tail = element.tail, None
     try:
         octets: bytes = etree.tostring(
             element,
@@ -140,6 +154,7 @@ def canonical(element: etree._Element, prefixes: Sequence[str] = ()) -> bytes:
         )
     except (etree.LxmlError, ValueError) as err:
         raise _invalid() from err
+    element.tail = tail
     return octets
 
 
@@ -150,11 +165,44 @@ def _invalid() -> LoginDenied:
     )
 
 
-def is_signed_by(shape: SignatureShape, key: xmlsec.Key) -> bool:
-    """Whether xmlsec verifies the signature with the key."""
+def find_signer(shape: SignatureShape, keys: Keys) -> VerifyingKey | None:
+    """The key that the value of the signature is from. It says nothing of what is signed."""
+    candidates = keys.for_method(shape.method)
+    info = canonical(shape.element[0], shape.info_prefixes)
+    return next((one for one in candidates if _is_from(one.public, shape, info)), None)
+
+
+def _is_from(
+    public: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, shape: SignatureShape, octets: bytes
+) -> bool:
+    algorithm = _HASHES[names.METHOD_DIGESTS[shape.method]]()
+    try:
+        if isinstance(public, rsa.RSAPublicKey):
+            scheme: padding.AsymmetricPadding = padding.PKCS1v15()
+            if shape.method in names.PSS_METHODS:
+                scheme = padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
+            public.verify(shape.value, octets, scheme, algorithm)
+        else:
+            # RFC 4051 section 2.3.6: the two numbers side by side.
+            half = len(shape.value) // 2
+            numbers = (int.from_bytes(part, "big") for part in (shape.value[:half], shape.value[half:]))
+            public.verify(utils.encode_dss_signature(*numbers), octets, ec.ECDSA(algorithm))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def verify_in_vain(shape: SignatureShape, keys: Keys) -> None:
+    """The work of verifying a signature that no key has made."""
+    for one in keys.for_method(shape.method)[:1]:
+        is_signed_by(shape, one)
+
+
+def is_signed_by(shape: SignatureShape, signer: VerifyingKey) -> bool:
+    """Whether xmlsec verifies the signature, and what is signed, with the key."""
     context = xmlsec.SignatureContext()
     # With a key of its own, a context looks for none: KeyInfo is not read (XML Signature 1.1 section 4.5).
-    context.key = key
+    context.key = signer.key
     for transform in _REFERENCE_TRANSFORMS:
         context.enable_reference_transform(transform)
     try:
@@ -187,9 +235,9 @@ def verify_octets(octets: bytes, signature: bytes, method: str, keys: Keys) -> N
         raise LoginDenied(
             Denial.ALGORITHM_REFUSED, found=method[:100], expected="RSA or ECDSA with SHA-256 or better"
         )
-    for key in keys.for_method(method):
+    for one in keys.for_method(method):
         context = xmlsec.SignatureContext()
-        context.key = key
+        context.key = one.key
         try:
             context.verify_binary(octets, transform, signature)
         except xmlsec.Error:

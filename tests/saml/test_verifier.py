@@ -149,33 +149,42 @@ def _ed25519() -> bytes:
 
 
 class Counting(tuple[Any, ...]):
-    """Keys that count how often they are tried."""
+    """Keys that count how often they are tried, and how often in vain."""
 
     tried = 0
+    in_vain = 0
+
+    def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - as of a tuple
+        self.in_vain += 1
+        return super().__getitem__(place)
 
     def __iter__(self) -> Iterator[Any]:
         self.tried += 1
         return super().__iter__()
 
 
-def _tried(text: str) -> int:
-    """How often a signature was checked on the way to a refusal."""
+def _work(text: str) -> tuple[int, int]:
+    """How often keys were tried on the way to a refusal, and how often xmlsec verified in vain."""
     trust = Trust((IDP.certificate,), (SP.private_pem,))
     made = keys_of(trust)
     counting = Counting(made.rsa_keys)
     trust.memo["keys"] = Keys(counting, made.ec_keys, made.private)
     with pytest.raises(LoginDenied):
         judge_response(form_value("x.xml", text.encode()), trust=trust, expectations=expectations({}))
-    return counting.tried
+    return counting.tried, counting.in_vain
 
 
 def test_ciphertext_that_does_not_open_costs_a_signature_as_one_that_does() -> None:
     forged = sign(messages.response(), ASSERTION, key=ATTACKER)
 
-    assert _tried(encrypt(forged)) == 1
-    assert _tried(encrypt(forged, sealed=bytes(4000))) == 1
-    assert _tried(encrypt(forged, key=OTHER_SP)) == 1
-    assert _tried(encrypt(messages.response())) == 1
+    assert _work(encrypt(forged)) == (1, 1)
+    assert _work(encrypt(forged, sealed=bytes(4000))) == (1, 1)
+    assert _work(encrypt(forged, key=OTHER_SP)) == (1, 1)
+    assert _work(encrypt(messages.response())) == (1, 1)
+
+
+def test_what_a_stranger_has_signed_in_the_open_is_not_even_canonicalised() -> None:
+    assert _work(sign(messages.response(), ASSERTION, key=ATTACKER)) == (1, 0)
 
 
 def test_nothing_is_decrypted_in_a_signed_response_that_is_not_verified() -> None:
