@@ -259,6 +259,9 @@ class Reader(Protocol):
     def tokens(self, directory_id: DirectoryId | None = None) -> list[StoredToken]:
         """Bearer tokens, revoked ones too, by directory and creation."""
 
+    def secret(self, holder: str, name: str) -> bytes | None:
+        """What a directory or a connection keeps to itself under a name. Raises when it cannot be unsealed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
@@ -405,6 +408,15 @@ class Writer(Reader, Protocol):
 
     def put_token(self, token: StoredToken) -> None:
         """New, or with another end, notice or revocation."""
+
+    def put_secret(self, holder: str, name: str, secret: bytes, at: datetime) -> None:
+        """Keep a secret sealed, in place of the holder's last one of that name (at most 40 characters).
+
+        No event tells of it: whoever puts one says so in a change of its own, without the secret.
+        """
+
+    def delete_secret(self, holder: str, name: str) -> None:
+        """Forget it; nothing happens when there is none."""
 
     def append_events(self, events: Sequence[EventRow]) -> None: ...
 
