@@ -276,6 +276,9 @@ _READING = (
 # What a pushing directory has taken away within the hour, and of how much.
 _THRESHOLD = ("limits", "users_lost", "active_users", "memberships_lost", "memberships", "groups", "hold")
 
+# Which secret of a directory, and whether it is there; never what it is.
+_DIRECTORY_SECRET = ("name", "secret_name", "state")
+
 _TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
 
 _SPECS = (
@@ -451,6 +454,12 @@ _SPECS = (
     ),
     _action(
         "directory.updated", "{actor} changed {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
+    ),
+    _action(
+        "directory.secret_changed",
+        "{actor} changed the secret {secret_name} of {subject}[ named {name}]: it is {state}",
+        *_DIRECTORY_SECRET,
+        required=_DIRECTORY_SECRET,
     ),
     _action(
         "token.created",

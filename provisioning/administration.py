@@ -24,6 +24,7 @@ from directory.changes import (
     NameMatch,
     NoteTokenEnding,
     PutDirectory,
+    PutDirectorySecret,
     PutRole,
     PutRule,
     PutScope,
@@ -45,6 +46,7 @@ from directory.ids import EventId, GroupId, InvitationId, MemberId, RoleId, Scop
 from mappings.catalogue import Resolution, check_custom_role, permissions_beyond
 from mappings.rules import Rule, check_default_role, check_rule, parse_pattern
 from mappings.scopes import ScopeNode, check_scope
+from provisioning.directory_secrets import put_directory_secret
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.guard import GUARD_SETTINGS
 from provisioning.models import role_of_definition
@@ -92,7 +94,7 @@ PUSH_SETTINGS: Mapping[str, tuple[str | bool, ...]] = MappingProxyType(
 """Settings of a SCIM directory, each with the values that it may have."""
 
 
-_TOKEN_CHANGES = (PutToken, RevokeToken, NoteTokenEnding)
+_KEY_CHANGES = (PutDirectorySecret, PutToken, RevokeToken, NoteTokenEnding)
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
@@ -101,8 +103,8 @@ def apply_administration(work: Work, change: AdministratorChange) -> None:
     handler: Callable[[Work, AdministratorChange], None] = _HANDLERS[type(change)]
     before = len(work.ledger.rows)
     handler(work, change)
-    # What was said before changes nothing and is no event; what lets clients in is no access of a member.
-    is_access = not isinstance(change, _TOKEN_CHANGES)
+    # What was said before changes nothing and is no event; what lets clients in, or us, is no access of a member.
+    is_access = not isinstance(change, _KEY_CHANGES)
     work.is_changed = work.is_changed or (is_access and len(work.ledger.rows) > before)
 
 
@@ -906,6 +908,7 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     SetSettings: _set_settings,
     AddDomain: _add_domain,
     PutDirectory: _put_directory,
+    PutDirectorySecret: put_directory_secret,
     PutToken: put_token,
     RevokeToken: revoke_token,
     NoteTokenEnding: note_token_ending,

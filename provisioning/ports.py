@@ -415,8 +415,8 @@ class Writer(Reader, Protocol):
         No event tells of it: whoever puts one says so in a change of its own, without the secret.
         """
 
-    def delete_secret(self, holder: str, name: str) -> None:
-        """Forget it; nothing happens when there is none."""
+    def delete_secret(self, holder: str, name: str) -> bool:
+        """Forget it; False when there is none."""
 
     def append_events(self, events: Sequence[EventRow]) -> None: ...
 

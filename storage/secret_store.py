@@ -53,5 +53,5 @@ class SecretsWriter(SecretsReader):
         if not self._run(_UPDATE_SECRET, of_holder=holder, named=name, new_sealed=sealed, new_changed_at=at):
             self._insert(_INSERT_SECRET, holder=holder, name=name, sealed=sealed, changed_at=at)
 
-    def delete_secret(self, holder: str, name: str) -> None:
-        self._run(_DELETE_SECRET, of_holder=holder, named=name)
+    def delete_secret(self, holder: str, name: str) -> bool:
+        return bool(self._run(_DELETE_SECRET, of_holder=holder, named=name))

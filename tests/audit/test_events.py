@@ -36,7 +36,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "organisation": "created",
         "settings": "updated",
         "domain": "verified",
-        "directory": "created updated",
+        "directory": "created updated secret_changed",
         "token": "created revoked expiring",
         "scim_log": "read replayed",
         "environment": "loaded",

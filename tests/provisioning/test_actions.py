@@ -20,6 +20,7 @@ from directory.changes import (
     LiftBlock,
     NoteTokenEnding,
     PutDirectory,
+    PutDirectorySecret,
     PutGroup,
     PutRole,
     PutRule,
@@ -129,7 +130,7 @@ def by_administrators(world: World, hq: DirectoryId) -> None:
             world.do(RemoveMember(ida))
         else:
             world.do(EndInvitation(invitation_id))
-    world.do(PutDirectory(hq, "ldap", "hq", {"note": "moved"}))
+    world.do(PutDirectory(hq, "ldap", "hq", {"note": "moved"}), PutDirectorySecret(hq, "password", b"secret"))
     preview = preview_changes(world.command(SetPlan("Standard")), **world.tools)
     assert isinstance(preview, Foresight)
     apply_previewed(world.command(SetPlan("Standard")), preview.plan_hash, **world.tools)

@@ -27,6 +27,7 @@ from directory.changes import (
     NameMatch,
     NoteTokenEnding,
     PutDirectory,
+    PutDirectorySecret,
     PutRole,
     PutRule,
     PutScope,
@@ -287,8 +288,8 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
     tried = {type(say(office)) for _, say, _ in CASES.values()}
 
     # These have tests of their own: the first begins a world, the second can be said once only, the others are about
-    # tokens.
-    elsewhere = {EnrolOwner, AcceptInvitation, PutToken, RevokeToken, NoteTokenEnding}
+    # tokens and secrets.
+    elsewhere = {EnrolOwner, AcceptInvitation, PutDirectorySecret, PutToken, RevokeToken, NoteTokenEnding}
     assert tried | elsewhere == set(get_args(AdministratorChange))
 
 
