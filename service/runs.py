@@ -5,7 +5,6 @@ comes through here: the ticker, and the operator at the command line.
 import os
 import socket
 from dataclasses import dataclass
-from functools import partial
 
 from directory.ids import OrganisationId, RunId
 from provisioning.errors import StaleFenceError
@@ -14,7 +13,7 @@ from provisioning.runs import LEASE, Claim, Progress
 from provisioning.state import Claim as Lease
 from provisioning.state import RunRecord, StoredDirectory
 from service.errors import DirectoryBusyError, NotFoundError
-from service.passwords import read_password
+from service.passwords import directory_passwords
 from service.wiring import Wiring
 from sync.errors import SyncError
 from sync.run import PlannedRun, plan_directory
@@ -85,7 +84,9 @@ def run_claimed(
                 directory,
                 unit_of_work=keeper.unit_of_work,
                 exports=wiring.settings.exports,
-                passwords=partial(read_password, wiring.settings.passwords),
+                passwords=directory_passwords(
+                    wiring.settings.passwords, keeper.unit_of_work, directory.directory_id
+                ),
                 after_page=keeper.heartbeat(claim),
                 now=wiring.clock(),
                 clock=wiring.clock,
@@ -107,11 +108,12 @@ def plan_now(
     wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory, *, full: bool = False
 ) -> PlannedRun:
     """What a run would do now; nothing is stored. Raises SyncError when the source cannot be read."""
+    unit_of_work = wiring.unit_of_work(organisation_id)
     return plan_directory(
         directory,
-        unit_of_work=wiring.unit_of_work(organisation_id),
+        unit_of_work=unit_of_work,
         exports=wiring.settings.exports,
-        passwords=partial(read_password, wiring.settings.passwords),
+        passwords=directory_passwords(wiring.settings.passwords, unit_of_work, directory.directory_id),
         now=wiring.clock(),
         clock=wiring.clock,
         full=full,
