@@ -477,13 +477,28 @@ class ServiceStore(Protocol):
     def claim_due(self, owner: str, at: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         """Take the directories that are longest due and that nobody holds; no other claim gets them meanwhile."""
 
+    def directories_due(self, at: datetime, limit: int) -> list[DirectoryId]:
+        """The directories that are longest due and that nobody holds, without taking them."""
+
     def claim(
-        self, directory_id: DirectoryId, owner: str, at: datetime, lease_until: datetime
+        self,
+        directory_id: DirectoryId,
+        owner: str,
+        at: datetime,
+        lease_until: datetime,
+        *,
+        only_due: bool = False,
     ) -> Claim | None:
         """Take one directory, due or not; None while another's lease runs, or when there is no such directory."""
 
     def release(self, claim: Claim) -> bool:
         """End the lease, unless another has taken the directory meanwhile."""
+
+    def release_owner(self, directory_id: DirectoryId, owner: str) -> bool:
+        """End the lease that an owner who is gone has on the directory; what that owner still writes is refused.
+
+        Returns: False while the owner's last transaction is not over, and nothing can be taken yet.
+        """
 
     def organisations_with_pending(self, limit: int) -> list[OrganisationId]:
         """Organisations with members whose access must be worked out."""
