@@ -4,6 +4,7 @@ comes through here: the ticker, and the operator at the command line.
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from directory.ids import OrganisationId, RunId
@@ -61,9 +62,12 @@ def run_claimed(
     approval: str = "",
     approved_by: str = "",
     progress: Progress | None = None,
+    check: Callable[[], None] = lambda: None,
     full: bool = False,
 ) -> Run:
     """Run the directory that is held, by a `full` reading if told so. However it ends, the lease is given back.
+
+    `check` is called now and then while a server is read; what it raises ends the run.
 
     Raises: StaleFenceError when another run has taken the directory over.
     """
@@ -79,6 +83,12 @@ def run_claimed(
             approval=approval,
             approved_by=approved_by,
         )
+        beat = keeper.heartbeat(claim)
+
+        def after_page() -> None:
+            check()
+            beat()
+
         try:
             planned = plan_directory(
                 directory,
@@ -87,7 +97,7 @@ def run_claimed(
                 passwords=directory_passwords(
                     wiring.settings.passwords, keeper.unit_of_work, directory.directory_id
                 ),
-                after_page=keeper.heartbeat(claim),
+                after_page=after_page,
                 now=wiring.clock(),
                 clock=wiring.clock,
                 full=full,

@@ -17,6 +17,11 @@ from web.addresses import Network, parse_networks
 PREFIX = "USHER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
+LOCAL = "local"
+"""Whoever finds a directory due reads it, in the same process."""
+WORKERS = "workers"
+"""Directories are read by `usher worker` processes."""
+_HEARTBEATS_MISSED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,9 @@ class Settings:
 
     `secret_key` is the text of a key ring; empty means the one in `key_file`. `organisation` is whom commands are
     about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only. `scim_rate` is in
-    requests a second for each directory.
+    requests a second for each directory. `jobs` says who reads directories, `LOCAL` or `WORKERS`; the last three are
+    about workers: how often they say that they live, after which silence their work is given to others, and how
+    often that is looked for.
     """
 
     data: Path = Path("var")
@@ -49,6 +56,10 @@ class Settings:
     scim_log_days: int = 30
     metrics_token: str = field(default="", repr=False)
     organisation: str = ""
+    jobs: str = LOCAL
+    worker_heartbeat_seconds: int = 1
+    worker_stalled_seconds: int = 5
+    worker_recovery_seconds: int = 2
 
     @property
     def key_file(self) -> Path:
@@ -64,6 +75,11 @@ class Settings:
     def base_url(self) -> str:
         """What the addresses of this service begin with, without a slash at the end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_on_sqlite(self) -> bool:
+        """Whether one process has the database, and not a server."""
+        return self.database_url.startswith("sqlite:")
 
     @property
     def retention(self) -> timedelta:
@@ -161,6 +177,10 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "scim_log_days": _number(1, 3650),
     "metrics_token": _text,
     "organisation": _text,
+    "jobs": _choice(LOCAL, WORKERS),
+    "worker_heartbeat_seconds": _number(1, 600),
+    "worker_stalled_seconds": _number(3, 3600),
+    "worker_recovery_seconds": _number(1, 600),
 }
 _SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
 
@@ -203,7 +223,26 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     data: Path = values.setdefault("data", Path("var"))
     values.setdefault("exports", data / "directories")
     values.setdefault("database_url", f"sqlite:///{data / 'usher.db'}")
-    return Settings(**values)
+    settings = Settings(**values)
+    if faults := _misfits(settings):
+        raise SettingsError(faults)
+    return settings
+
+
+def _misfits(settings: Settings) -> list[str]:
+    """What is wrong with settings that are right each by itself."""
+    faults = []
+    if settings.jobs == WORKERS and settings.is_on_sqlite:
+        faults.append(
+            "USHER_JOBS is workers, but SQLite serves one process; set USHER_DATABASE_URL to a PostgreSQL database, "
+            "or leave USHER_JOBS out"
+        )
+    if settings.worker_stalled_seconds < _HEARTBEATS_MISSED * settings.worker_heartbeat_seconds:
+        faults.append(
+            f"USHER_WORKER_STALLED_SECONDS must be at least {_HEARTBEATS_MISSED} times "
+            "USHER_WORKER_HEARTBEAT_SECONDS, or a worker that is slow counts as dead"
+        )
+    return faults
 
 
 def _given(name: str, environ: Mapping[str, str], faults: list[str]) -> str | None:
