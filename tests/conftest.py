@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.certificates import Certificates, make_certificates, today
+from tests.ds389 import DS389Factory, ds389_factory
 from tests.postgresql import (
     DatabaseFactory,
     default_binary_folders,
@@ -65,4 +66,14 @@ def make_slapd(
     Without the programs the test is skipped, or failed when REQUIRE_SLAPD=1.
     """
     with slapd_factory(tmp_path_factory.mktemp("slapd"), certificates, os.environ) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def make_ds389(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DS389Factory]:
+    """Make private 389 Directory Servers: `server = make_ds389(ldif)`. They end with the session.
+
+    Without the program the test is skipped, or failed when REQUIRE_389=1.
+    """
+    with ds389_factory(tmp_path_factory.mktemp("ds389"), os.environ) as factory:
         yield factory
