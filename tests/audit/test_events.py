@@ -38,6 +38,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "domain": "verified",
         "directory": "created updated secret_changed",
         "token": "created revoked expiring",
+        "key": "added rotated dropped",
         "scim_log": "read replayed",
         "environment": "loaded",
         "sync": "started completed failed blocked",

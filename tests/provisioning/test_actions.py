@@ -59,6 +59,9 @@ from tests.sync.builders import group, person
 OF_THE_SERVICE = {
     "organisation.created",
     "environment.loaded",
+    "key.added",
+    "key.rotated",
+    "key.dropped",
     "log.read",
     "scim_log.read",
     "scim_log.replayed",
