@@ -15,6 +15,7 @@ from tests.postgresql import (
     enter_session_server,
     pick_server_user,
 )
+from tests.samba_dc import SambaDC, SambaFactory, samba_factory
 from tests.slapd import SlapdFactory, slapd_factory
 
 # `explore` looks at new cases on each run; `gate` repeats the same ones, so that a gate says the same thing
@@ -77,3 +78,22 @@ def make_ds389(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DS389Factor
     """
     with ds389_factory(tmp_path_factory.mktemp("ds389"), os.environ) as factory:
         yield factory
+
+
+@pytest.fixture(scope="session")
+def make_samba_dc(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[SambaFactory]:
+    """Make private Samba domain controllers: `dc = make_samba_dc()`. They end with the session.
+
+    Where none can run, the test is skipped, or failed when REQUIRE_SAMBA=1.
+    """
+    folder = tmp_path_factory.mktemp("samba")
+    with samba_factory(folder, certificates, os.environ, user=os.geteuid()) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def samba_dc(make_samba_dc: SambaFactory) -> SambaDC:
+    """One controller for all tests of a session: each makes a unit of its own there."""
+    return make_samba_dc()
