@@ -36,7 +36,7 @@ _CONNECT_SECONDS = 10
 _DEFERRING_CONNECTIONS = 2
 _WORKER_CONNECTIONS = 4
 _ABORTS_SECONDS = 60.0
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 5
 # Long past by the clock of every machine: the library compares it with the database's.
 _AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -205,6 +205,6 @@ def _pool(settings: Settings, connections: int) -> dict[str, Any]:
         # None are opened before they are needed: a database that is away is told of by the library's own errors.
         "min_size": 0,
         "max_size": connections,
-        "timeout": float(_CONNECT_SECONDS),
+        "timeout": float(_PATIENCE_SECONDS),
         "name": "usher-jobs",
     }

@@ -11,8 +11,10 @@ from storage.view import fetch_rows
 
 # "UsherJob" in ASCII: whoever holds it looks after the jobs of workers that died.
 _RECOVERY_LOCK = 0x55736865724A6F62
+_STANDSTILL_SECONDS = 10
 
 _TAKE_TURN = text(f"SELECT pg_try_advisory_xact_lock({_RECOVERY_LOCK})")
+_END_STANDSTILL = text(f"SET LOCAL idle_in_transaction_session_timeout = {_STANDSTILL_SECONDS * 1000}")
 _FIGURES = (
     text(
         """
@@ -48,9 +50,11 @@ def queue_figures(database: Database, silence_seconds: float) -> QueueFigures:
 def recovery_turn(database: Database) -> Iterator[bool]:
     """Whether it is ours to look after what dead workers left; nobody else does until this is left.
 
-    Held by a transaction, so that it ends with its process and may pass through a pool of connections. It saves
-    double work only: what keeps a directory from being written twice is its fence.
+    Held by a transaction, so that it ends with its process and may pass through a pool of connections; of a process
+    that has come to a standstill the server ends it. It saves double work only: what keeps a directory from being
+    written twice is its fence.
     """
     with database.write() as connection:
+        connection.execute(_END_STANDSTILL)
         ((is_ours,),) = fetch_rows(connection, _TAKE_TURN, {})
         yield is_ours
