@@ -173,6 +173,11 @@ class Increments:
             raise LDAPAnswerError(f"{session.server}: {error}") from error
         return self._method.stamps if self._method is not None else frozenset()
 
+    @property
+    def server(self) -> str:
+        """Which server is read in full, by all that it says of itself."""
+        return self._binding.get("server", "")
+
     def watch(self, items: Iterable[RawEntry | RejectedEntry]) -> Iterator[RawEntry | RejectedEntry]:
         """See the entries of a full reading pass."""
         return self._highest.watch(items)
