@@ -184,7 +184,7 @@ class LDAPSession:
         control = paged_search_control(True, self.settings.page_size, cookie or None)
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, [control])
 
-    def ask(self, search: Search, wanted: tuple[str, ...], *critical: tuple[str, bytes]) -> int:
+    def ask(self, search: Search, wanted: tuple[str, ...], *critical: tuple[str, bytes | None]) -> int:
         """Ask for everything at once, perhaps with critical controls; the number of the request."""
         controls: list[object] | None = [(oid, True, value) for oid, value in critical]
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, controls)
