@@ -55,8 +55,8 @@ from directory.ids import (
     RunId,
     ScopeId,
 )
-from provisioning.administration import render_match
 from provisioning.errors import RefusalCode
+from provisioning.rule_statements import render_match
 from provisioning.state import UNLIMITED, SeatPolicy
 from tests.builders import (
     ADMIN,
