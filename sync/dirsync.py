@@ -42,7 +42,7 @@ _DELETED: Final = "CN=Deleted Objects"
 # A new name or another place above an entry shows as one of these.
 _PLACES: Final = frozenset({"name", "parentguid"})
 _LEAVES: Final = frozenset({b"contact", b"dnsnode", b"printqueue", b"volume"})
-_MOST_PAGES: Final = 10_000
+_MOST_PAGES: Final = 1000
 _NOT_PERMITTED: Final = 50
 _UNKNOWN_COOKIE: Final = 12
 _SERVER: Final = "invocation"
