@@ -348,8 +348,9 @@ def _show_examination(call: Invocation, found: Examination) -> None:
         return
     line = call.output.line
     for finding in found.findings:
-        remedy = f" -> {clean(finding.remedy)}" if finding.remedy else ""
-        line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}{remedy}")
+        line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}")
+        if finding.remedy:
+            line(f"      -> {clean(finding.remedy)}")
     if found.user_samples:
         line()
         call.output.table(

@@ -191,7 +191,8 @@ def doctor() -> None:
     if call.is_json:
         call.output.document(rows)
     for finding in [] if call.is_json else findings:
-        remedy = f" -> {clean(finding.remedy)}" if finding.remedy else ""
-        call.output.line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}{remedy}")
+        call.output.line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}")
+        if finding.remedy:
+            call.output.line(f"      -> {clean(finding.remedy)}")
     if any(finding.level is Level.FAIL for finding in findings):
         click.get_current_context().exit(REFUSED)

@@ -62,6 +62,7 @@ def examine(shell: Shell, *given: str, code: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = shell.json("directory", "test", *given, code=code)
     assert PASSWORD not in text + str(found)
     assert all(clean_line(one) in text for one in found["findings"])
+    assert all(f"\n      -> {one['remedy']}" in text for one in found["findings"] if one["remedy"])
     return found
 
 
@@ -107,6 +108,7 @@ def test_a_wrong_password_is_told_after_one_try_and_the_exit_code_says_outside(
 
     told = finding(found, "account", "fail")
     assert "bind_dn or the password is wrong" in told["text"]
+    assert told["remedy"].startswith("check bind_dn letter by letter, give the password anew")
     assert "locked out" in told["remedy"]
     assert "wrong guess" not in str(found)
     assert found["findings"][-1]["about"] == "account"
@@ -173,7 +175,9 @@ def test_an_account_with_a_size_limit_is_told_that_nobody_would_ever_be_removed(
     assert "sizeLimitExceeded 4" in told["text"]
     assert "nobody would ever be removed" in told["text"]
     assert "lift this limit for cn=limited,o=accounts" in told["text"]
+    assert 'limits dn.exact="cn=limited,o=accounts" size=unlimited' in told["remedy"]
     assert not found["is_complete"]
+    assert "rights" not in levels(found, "ok")
 
 
 def test_a_page_that_is_too_large_for_the_account_is_told(
@@ -184,6 +188,8 @@ def test_a_page_that_is_too_large_for_the_account_is_told(
     found = examine(blank_shell, *given, *BASES, "--page-size", "1000", code=1)
 
     assert "lower page_size" in finding(found, "reading", "fail")["text"]
+    # Of rights nothing is known when nothing could be read.
+    assert "rights" not in levels(found, "fail")
 
 
 def test_an_account_that_sees_nobody_is_told_to_lack_the_right(
@@ -194,7 +200,11 @@ def test_an_account_that_sees_nobody_is_told_to_lack_the_right(
     found = examine(blank_shell, *given, *BASES, code=1)
 
     assert levels(found, "ok").count("base") == 2
-    assert "sees nobody below the bases of people" in finding(found, "rights", "fail")["text"]
+    told = finding(found, "rights", "fail")
+    assert "sees nobody below the bases of people" in told["text"]
+    assert "give the account the right" in told["remedy"]
+    # The server ends such a reading with success; that it is complete is not told as something good.
+    assert "reading" not in levels(found, "ok")
 
 
 def test_a_misspelt_base_is_told_with_the_nearest_entry_that_is_there(
