@@ -22,11 +22,13 @@ class KeyFileWatch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = os.fspath(path)
         self._seen: tuple[int, int, int] | None = None
 
     def __call__(self) -> KeyRing | None:
         try:
-            status = self._path.stat()
+            # Done for each value that is sealed, so without the path's own method, which costs as much again.
+            status = os.stat(self._name)
             seen = status.st_ino, status.st_mtime_ns, status.st_size
             if seen == self._seen:
                 return None

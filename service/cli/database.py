@@ -58,8 +58,8 @@ def _tell_what_is_left(call: Invocation, done: Rotation) -> None:
         call.output.note(f"{one.table} {clean(one.row)} stays as it is: {clean(one.reason)}")
     if done.droppable:
         call.output.note(
-            f"Back up the key file now. {_listed(done.droppable)} seal nothing any more, but backups made until now "
-            "need them: keep a copy with those, then say 'usher db rotate-key --drop-old'."
+            f"Back up the key ring now. Nothing here needs {_listed(done.droppable)} any more, but backups made "
+            "until now do: keep a copy with those, then say 'usher db rotate-key --drop-old'."
         )
 
 
