@@ -163,6 +163,20 @@ def test_a_next_password_in_a_file_of_an_earlier_release_takes_its_place(shell: 
     assert "next_password_name" not in settings
 
 
+def test_a_next_password_takes_the_place_of_the_present_one(shell: Shell) -> None:
+    shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
+    shell.invoke("directory", "set-password", "hq", "--next", stdin="hunter3")
+    assert shell.passwords() == {"password": "hunter2", "next_password": "hunter3"}
+    shell.mark()
+
+    shell.answer("directory", "set-password", "hq", "--promote")
+
+    assert shell.passwords() == {"password": "hunter3"}
+    said = shell.new_events()
+    assert [body["action"] for body in said] == ["directory.updated", *["directory.secret_changed"] * 2]
+    assert "hunter" not in str(said)
+
+
 def test_a_password_whose_key_is_lost_is_told_and_can_be_set_again(shell: Shell) -> None:
     shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
     shell.settings.key_file.write_text(make_key_ring_text("k9"), encoding="utf-8")
