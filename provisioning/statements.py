@@ -18,24 +18,29 @@ ID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def invalid(message: str) -> Refusal:
+    """What was said cannot be."""
     return Refusal(RefusalCode.INVALID, message)
 
 
 def not_found(kind: str, name: str) -> Refusal:
+    """What was said is about nothing that is there."""
     return Refusal(RefusalCode.NOT_FOUND, f"there is no {kind} '{name}' in this organisation")
 
 
 def field_change(path: str, before: JSONValue, after: JSONValue) -> FieldChange:
+    """One path of an event, before and after."""
     return FieldChange(path, before, after)
 
 
 def moved_fields(paths: dict[str, tuple[JSONValue, JSONValue]]) -> tuple[FieldChange, ...]:
+    """Those of the paths that moved."""
     return tuple(
         field_change(path, before, after) for path, (before, after) in paths.items() if before != after
     )
 
 
 def find_member(work: Work, member_id: MemberId) -> MemberRecord:
+    """A member who is there. Raises Refusal."""
     record = work.writer.member_records([member_id]).get(member_id)
     if record is None or record.is_deleted:
         raise not_found("member", member_id)
@@ -43,6 +48,7 @@ def find_member(work: Work, member_id: MemberId) -> MemberRecord:
 
 
 def member_target(record: MemberRecord) -> Target:
+    """The member as the subject of an event."""
     return Target("member", record.member_id, pii=record.pii_ref)
 
 
@@ -71,6 +77,7 @@ def check_person(
 
 
 def check_grants(work: Work, grants: tuple[tuple[RoleId, ScopeId], ...]) -> None:
+    """Refuse roles and scopes that are not there, do not fit each other, or are not to be given by the actor."""
     for role_id, scope_id in grants:
         role = work.model.roles.get(role_id)
         node = work.model.scopes.get(scope_id)
@@ -116,6 +123,7 @@ def is_owner_or_operator(work: Work) -> bool:
 
 
 def check_end(work: Work, ends_at: datetime, what: str) -> None:
+    """Refuse an end that has passed."""
     if ends_at <= work.now:
         raise invalid(
             f"{what} would have ended at {ends_at:%Y-%m-%dT%H:%M:%SZ} already; give a moment to come"
