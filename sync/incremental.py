@@ -130,7 +130,7 @@ def _choose_dirsync(
     method = DirSync(settings.searches, dialect, percent=chosen.percent)
     try:
         mark = method.begin(session)
-    except DoubtError as doubt:
+    except (DoubtError, LDAPAnswerError, BERError) as doubt:
         return None, {}, str(doubt)
     return method, mark, f"the server offers DirSync; {describe_mark(mark)}"
 
@@ -278,9 +278,8 @@ class Increments:
         if not changes.entries and not any(gone.values()):
             counts = {"seen": 0, "users_seen": 0, "groups_seen": 0, "rejected": 0, "unknown_references": 0}
             return DirectoryPlan(directory_id, ""), Reading("", counts), SnapshotCounts(place="entry")
-        entries = changes.entries
-        if not changes.is_whole:
-            entries = entries + self._groups_of_newcomers(session, entries)
+        more = [] if changes.is_whole else self._groups_of_newcomers(session, changes.entries)
+        entries = changes.entries + more
         snapshot = Snapshot(_Held(entries), dialect=self._dialect, settings=self._bounds)
         users = list(snapshot.users())
         if entries and not isinstance(snapshot.outcome, Complete):

@@ -207,6 +207,8 @@ def refused(world: World, controller: Controller, **given: str | int | bool) -> 
         (Controller([], invocations=[]), {}, "does not show its invocationId"),
         (Controller([page(code=53)] * 2), {}, "the changes cannot be read: unwillingToPerform"),
         (Controller([page(code=50)] * 4), {}, "give it the right 'Replicating Directory Changes'"),
+        (Controller([Page((), None)] * 2), {}, "the DirSync control of the server is malformed"),
+        (Controller([page(wire.result(BIND_ANSWER))] * 2), {}, "something else than was asked"),
         (Controller([page(cookie=b"")] * 2), {}, "does not say how far its answer reaches"),
         (Controller([page(more=True)] * 2000), {}, "within 1000 pages"),
         (Controller([]), {"incremental": "timestamps"}, "names timestamps, which Active Directory has not"),

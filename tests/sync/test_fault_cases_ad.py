@@ -10,7 +10,7 @@ import pytest
 
 from sync.errors import LDAPBindError
 from sync.ldap_reader import open_session
-from tests.builders import World
+from tests.builders import World, on_sqlite_only
 from tests.samba_dc import PASSWORD, SHOW_DELETED, SUFFIX, SambaDC, SambaFactory
 from tests.sync.ad_trees import (
     Unit,
@@ -54,6 +54,7 @@ def test_a_controller_that_wants_a_safe_connection_is_explained(unit: Unit) -> N
         open_session(settings(plain), PASSWORD)
 
 
+@on_sqlite_only
 def test_an_edit_changes_that_person_alone(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings())
     unit.dc.modify(edited(unit.person("anna"), "replace", "displayName", "Anna Andersson"))
@@ -94,6 +95,7 @@ def test_who_is_renamed_or_moved_is_the_same_and_stays_in_his_groups(world: Worl
     assert world.user(hq, unit.id_of(unit.person("anne"))).dn == unit.person("anne")
 
 
+@on_sqlite_only
 def test_who_is_renamed_while_joining_a_group_is_in_it(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings())
     unit.dc.modify(
@@ -201,6 +203,7 @@ def test_a_group_that_comes_into_the_base_brings_all_its_members(world: World, u
     )
 
 
+@on_sqlite_only
 def test_members_outside_the_base_computers_and_contacts_are_ignored(world: World, unit: Unit) -> None:
     unit.dc.modify(
         unit.new_person("guest", below=unit.dn)
@@ -222,6 +225,7 @@ def test_members_outside_the_base_computers_and_contacts_are_ignored(world: Worl
     )
 
 
+@on_sqlite_only
 def test_a_role_follows_the_primary_group_to_and_fro(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings())
     anna, team = unit.id_of(unit.person("anna")), unit.id_of(unit.group("team"))
@@ -242,6 +246,7 @@ def test_a_role_follows_the_primary_group_to_and_fro(world: World, unit: Unit) -
     assert anna not in world.in_group(hq, team)
 
 
+@on_sqlite_only
 def test_a_newcomer_is_in_the_primary_group_that_does_not_list_him(world: World, unit: Unit) -> None:
     users = f"CN=Domain Users,CN=Users,{SUFFIX}"
     everybody = unit.settings(group_bases=users)
@@ -254,6 +259,7 @@ def test_a_newcomer_is_in_the_primary_group_that_does_not_list_him(world: World,
     assert world.in_group(hq, unit.id_of(users)) - before == unit.ids_of(unit.person("emil"))
 
 
+@on_sqlite_only
 def test_an_account_follows_its_flags(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings())
     anna = unit.id_of(unit.person("anna"))
@@ -267,6 +273,7 @@ def test_an_account_follows_its_flags(world: World, unit: Unit) -> None:
     assert states == [False, True, False, True]
 
 
+@on_sqlite_only
 def test_a_unit_that_is_renamed_leads_to_a_full_reading(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings(user_bases=SUFFIX, group_bases=unit.groups))
     unit.dc.modify(
@@ -280,6 +287,7 @@ def test_a_unit_that_is_renamed_leads_to_a_full_reading(world: World, unit: Unit
     assert world.user(hq, unit.id_of(f"CN=anna,OU=staff,{unit.dn}")).dn == f"CN=anna,OU=staff,{unit.dn}"
 
 
+@on_sqlite_only
 def test_a_reader_without_the_right_is_told_of_changes_and_waits_for_deletions(
     world: World, unit: Unit
 ) -> None:
@@ -299,6 +307,7 @@ def test_a_reader_without_the_right_is_told_of_changes_and_waits_for_deletions(
     assert not world.user(hq, anna).active
 
 
+@on_sqlite_only
 def test_a_right_that_is_withdrawn_leads_to_a_full_reading(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings("reader"))
     cursor = cursor_of(world, hq)
@@ -310,6 +319,7 @@ def test_a_right_that_is_withdrawn_leads_to_a_full_reading(world: World, unit: U
     assert "give it the right 'Replicating Directory Changes'" in record.method_reason
 
 
+@on_sqlite_only
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
@@ -333,6 +343,7 @@ def test_a_mark_in_doubt_leads_to_a_full_reading_that_removes_nobody(
     agree(world, hq)
 
 
+@on_sqlite_only
 def test_too_many_newcomers_lead_to_a_full_reading(world: World, unit: Unit) -> None:
     hq = read_first(world, unit.settings())
     change(world, hq, incremental_percent=30)
@@ -345,6 +356,7 @@ def test_too_many_newcomers_lead_to_a_full_reading(world: World, unit: Unit) -> 
     assert record.method_reason == "the server sends 3 of 6 entries as new"
 
 
+@on_sqlite_only
 def test_a_tombstone_with_its_memberships_is_nobody(world: World, make_samba_dc: SambaFactory) -> None:
     unit = filled(make_unit(make_samba_dc(recycle_bin=True), "recycled"))
     hq = read_first(world, unit.settings(user_bases=SUFFIX, group_bases=SUFFIX))
