@@ -305,6 +305,12 @@ _LOGIN = (
     "codes",
 )
 
+# Which secret of a directory, and whether it is there; never what it is.
+_DIRECTORY_SECRET = ("name", "secret_name", "state")
+
+# A key of the service by its id, and how many values it has sealed anew.
+_KEY = ("key_id", "values")
+
 _TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
 
 _SPECS = (
@@ -562,6 +568,12 @@ _SPECS = (
         "directory.updated", "{actor} changed {subject}[ named {name}]", *_DIRECTORY, open_paths="settings."
     ),
     _action(
+        "directory.secret_changed",
+        "{actor} changed the secret {secret_name} of {subject}[ named {name}]: it is {state}",
+        *_DIRECTORY_SECRET,
+        required=_DIRECTORY_SECRET,
+    ),
+    _action(
         "token.created",
         "{actor} created the token {name}[ for {object}][, good until {expires_at}]",
         *_TOKEN,
@@ -592,6 +604,24 @@ _SPECS = (
         "scope_kinds",
         "organisations",
         needs_target=False,
+        needs_organisation=False,
+    ),
+    _action(
+        "key.added",
+        "{actor} added the key {key_id} to the service's key ring",
+        *_KEY,
+        needs_organisation=False,
+    ),
+    _action(
+        "key.rotated",
+        "{actor} sealed {values} values anew by the key {key_id}",
+        *_KEY,
+        needs_organisation=False,
+    ),
+    _action(
+        "key.dropped",
+        "{actor} dropped the key {key_id} from the service's key ring",
+        *_KEY,
         needs_organisation=False,
     ),
     _action("sync.started", "{actor} started to read {subject}", *_RUN),

@@ -314,6 +314,15 @@ class PutDirectory:
 
 
 @dataclass(frozen=True, slots=True)
+class PutDirectorySecret:
+    """What a pulled directory is let in by, such as a password, under the name its settings use; None forgets it."""
+
+    directory_id: DirectoryId
+    name: str
+    secret: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PutToken:
     """A new bearer token of a SCIM directory, until `expires_at` or for good. Only its digest is ever said."""
 
@@ -378,6 +387,7 @@ AdministratorChange = (
     | SetSettings
     | AddDomain
     | PutDirectory
+    | PutDirectorySecret
     | PutToken
     | RevokeToken
     | NoteTokenEnding

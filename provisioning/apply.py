@@ -16,7 +16,7 @@ from typing import Protocol, get_args
 from audit.events import FieldChange, Outcome, Reason, Target
 from directory.changes import AdministratorChange, Change, DirectoryChange
 from directory.ids import EventId, MemberId
-from provisioning.administration import apply_administration, seat_refusal
+from provisioning.administration import apply_administration
 from provisioning.commands import Applied, Command, Refused
 from provisioning.consequences import work_out
 from provisioning.errors import Refusal, RefusalCode, StaleFenceError
@@ -27,6 +27,7 @@ from provisioning.ports import Clock, Mint, Reader, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit, thresholds_crossed
 from provisioning.sessions import open_sessions
 from provisioning.state import EventRow, OrganisationState, SeatPolicy, StoredDirectory
+from provisioning.statements import seat_refusal
 from provisioning.work import BATCH_SIZE, SEAT_KINDS, Work
 
 _DIRECTORY_CHANGES = get_args(DirectoryChange)

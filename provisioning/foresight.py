@@ -1,13 +1,15 @@
 """What a command would do to people and seats, before anything is stored; and applying exactly that.
 
 The command is rehearsed in a transaction that is rolled back, so that it is checked by the very code that would apply
-it. The people are then resolved outside that transaction: nobody waits behind a preview of 20,000.
+it. The people are then resolved outside that transaction: nobody waits behind a preview of 20,000. What says itself
+something about so many is rehearsed in parts, for the same reason.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from audit.events import FieldChange
+from directory.changes import Change
 from directory.ids import EventId, MemberId
 from mappings.access import Access
 from mappings.preview import Preview, preview
@@ -57,6 +59,17 @@ class _Rehearsal:
     queued: tuple[MemberId, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rehearsed:
+    """What the parts of a command come to: people as each part leaves them, and the last part."""
+
+    outlooks: Mapping[MemberId, Outlook]
+    queued: tuple[MemberId, ...]
+    entitled: frozenset[MemberId]
+    opens: bool
+    last: _Rehearsal
+
+
 class _RolledBack(Exception):  # noqa: N818 - the regular end of a rehearsal
     def __init__(self, rehearsal: _Rehearsal) -> None:
         self.rehearsal = rehearsal
@@ -69,8 +82,29 @@ def preview_changes(
 
     Returns: the effect, whose `plan_hash` `apply_previewed` takes; or why the command would be refused.
     """
+    return preview_parts(
+        command, [command.changes], unit_of_work=unit_of_work, clock=clock, mint=mint, models=models
+    )
+
+
+def preview_parts(
+    command: Command,
+    parts: Iterable[tuple[Change, ...]],
+    *,
+    unit_of_work: UnitOfWork,
+    clock: Clock,
+    mint: Mint,
+    models: ModelCache,
+) -> Foresight | Refused:
+    """The same for changes that are rehearsed part by part, the organisation unlocked in between. At least one part.
+
+    No part sees the one before it, so each says all there is to say of its people; who is in two parts is shown as
+    the later leaves them. What others write meanwhile is seen by the parts that come after. No hash of it can be
+    applied.
+    """
     try:
-        foresight = _foresee(_rehearse(command, unit_of_work, clock, mint, models), unit_of_work)
+        rehearsed = _rehearse_parts(command, parts, unit_of_work, clock, mint, models)
+        foresight = _foresee(rehearsed, unit_of_work)
     except Refusal as refusal:
         return Refused(refusal.code, refusal.message, EventId(""), refusal.numbers)
     with unit_of_work.write() as writer:
@@ -102,7 +136,8 @@ def apply_previewed(
 ) -> Applied | Refused:
     """Apply the command if it still does what was previewed under `plan_hash`; refuse it if anything moved."""
     try:
-        foresight = _foresee(_rehearse(command, unit_of_work, clock, mint, models), unit_of_work)
+        rehearsed = _rehearse_parts(command, [command.changes], unit_of_work, clock, mint, models)
+        foresight = _foresee(rehearsed, unit_of_work)
         if foresight.plan_hash != plan_hash:
             raise Refusal(
                 RefusalCode.STATE_MOVED,
@@ -113,6 +148,29 @@ def apply_previewed(
         return refuse(command, refusal, unit_of_work=unit_of_work, clock=clock, mint=mint)
     bound = replace(command, expected_version=foresight.preview.access_version, plan_hash=plan_hash)
     return apply_changes(bound, unit_of_work=unit_of_work, clock=clock, mint=mint, models=models)
+
+
+def _rehearse_parts(
+    command: Command,
+    parts: Iterable[tuple[Change, ...]],
+    unit_of_work: UnitOfWork,
+    clock: Clock,
+    mint: Mint,
+    models: ModelCache,
+) -> _Rehearsed:
+    outlooks: dict[MemberId, Outlook] = {}
+    queued: dict[MemberId, None] = {}
+    entitled: set[MemberId] = set()
+    opens, last = False, None
+    for changes in parts:
+        # Of each part only what it comes to is kept: its events are many times as large.
+        last = _rehearse(replace(command, changes=changes), unit_of_work, clock, mint, models)
+        outlooks.update(look_at(last.touched.values(), last.work))
+        queued.update(dict.fromkeys(last.queued))
+        entitled |= last.work.entitled
+        opens = opens or last.work.seats_opened
+    assert last is not None  # noqa: S101 - there is at least one part
+    return _Rehearsed(outlooks, tuple(queued), frozenset(entitled), opens or bool(queued), last)
 
 
 def _rehearse(
@@ -132,7 +190,8 @@ def _rehearse(
         return done.rehearsal
 
 
-def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork) -> Foresight:
+def _foresee(rehearsed: _Rehearsed, unit_of_work: UnitOfWork) -> Foresight:
+    rehearsal = rehearsed.last
     work, state = rehearsal.work, rehearsal.work.state
     limit = seat_limit(state, work.model.catalogue)
     seating = Seating(
@@ -140,22 +199,22 @@ def _foresee(rehearsal: _Rehearsal, unit_of_work: UnitOfWork) -> Foresight:
         limit=limit,
         admin_pair=admin_pair(work.model, state),
         now=work.now,
-        opens=work.seats_opened or bool(rehearsal.queued),
-        entitled=frozenset(work.entitled),
+        opens=rehearsed.opens,
+        entitled=rehearsed.entitled,
     )
     with unit_of_work.read() as reader:
 
         def look(ids: Collection[MemberId]) -> dict[MemberId, Outlook]:
-            found = {
-                member_id: rehearsal.touched[member_id] for member_id in ids if member_id in rehearsal.touched
-            }
-            rest = [member_id for member_id in ids if member_id not in found]
+            touched = rehearsed.outlooks
+            seen = {member_id: touched[member_id] for member_id in ids if member_id in touched}
+            rest = [member_id for member_id in ids if member_id not in seen]
+            found: dict[MemberId, MemberRecord] = {}
             for start in range(0, len(rest), _AT_ONCE):
                 chunk = rest[start : start + _AT_ONCE]
                 found.update(reader.member_records(chunk, with_attributes=work.model.looks_at_attributes))
-            return look_at(found.values(), work)
+            return {**seen, **look_at(found.values(), work)}
 
-        outlooks = look(list(dict.fromkeys([*rehearsal.touched, *rehearsal.queued])))
+        outlooks = look(list(dict.fromkeys([*rehearsed.outlooks, *rehearsed.queued])))
         settlement = settle(outlooks, seating, reader=reader, look=look)
         if settlement.gains(seating.admin_pair):
             held = [member_id for member_id in reader.held_members() if member_id not in settlement.outlooks]

@@ -120,17 +120,34 @@ class DirectoryPlan:
         for external_id in self.delete_groups:
             yield (DeleteGroup(external_id),)
 
+    def rehearsals(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+        """The changes in parts that say enough to be rehearsed each by itself, at least one part.
+
+        Of at most `size` people a part says everything; of groups, which are few, each part says everything.
+        """
+        groups = [PutGroup(put.group) for put in self.put_groups]
+        nesting = [
+            *_by_group(AddSubgroups, self.add_subgroups),
+            *_by_group(RemoveSubgroups, self.remove_subgroups),
+        ]
+        deleted = [DeleteGroup(external_id) for external_id in self.delete_groups]
+        for people in self._people(size, with_absent=True) if self.count_people() else [()]:
+            yield (*groups, *nesting, *people, *deleted)
+
     def group_fingerprints(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
         """What is stored last, when every membership is: from now on the groups are as the source shows them."""
         yield from _chunks([put for put in self.put_groups if put.fingerprint], size)
 
-    def _people(self, size: int) -> Iterator[tuple[DirectoryChange, ...]]:
+    def _people(self, size: int, *, with_absent: bool = False) -> Iterator[tuple[DirectoryChange, ...]]:
+        absent = set(self.deactivate) if with_absent else set()
         added, removed = _by_user(self.add_members), _by_user(self.remove_members)
         puts = {put.user.external_id: put for put in self.put_users}
-        people = list(dict.fromkeys([*puts, *added, *removed]))
+        first = self.deactivate if with_absent else ()
+        people = list(dict.fromkeys([*first, *puts, *added, *removed]))
         for start in range(0, len(people), size):
             chunk = people[start : start + size]
             yield (
+                *(DeactivateUser(external_id, "absent") for external_id in chunk if external_id in absent),
                 *(puts[external_id] for external_id in chunk if external_id in puts),
                 *_by_group(
                     RemoveMembers, [(group, user) for user in chunk for group in removed.get(user, ())]

@@ -264,6 +264,9 @@ class Reader(Protocol):
     def sso(self) -> SSOReader:
         """Single sign-on, in this same transaction."""
 
+    def secret(self, holder: str, name: str) -> bytes | None:
+        """What a directory or a connection keeps to itself under a name. Raises when it cannot be unsealed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
@@ -414,6 +417,15 @@ class Writer(Reader, Protocol):
     def put_token(self, token: StoredToken) -> None:
         """New, or with another end, notice or revocation."""
 
+    def put_secret(self, holder: str, name: str, secret: bytes, at: datetime) -> None:
+        """Keep a secret sealed, in place of the holder's last one of that name (at most 40 characters).
+
+        No event tells of it: whoever puts one says so in a change of its own, without the secret.
+        """
+
+    def delete_secret(self, holder: str, name: str) -> bool:
+        """Forget it; False when there is none."""
+
     def append_events(self, events: Sequence[EventRow]) -> None: ...
 
     def append_outbox(self, topic: str, payloads: Sequence[Mapping[str, object]], at: datetime) -> None: ...
@@ -473,13 +485,28 @@ class ServiceStore(Protocol):
     def claim_due(self, owner: str, at: datetime, lease_until: datetime, limit: int) -> list[Claim]:
         """Take the directories that are longest due and that nobody holds; no other claim gets them meanwhile."""
 
+    def directories_due(self, at: datetime, limit: int) -> list[DirectoryId]:
+        """The directories that are longest due and that nobody holds, without taking them."""
+
     def claim(
-        self, directory_id: DirectoryId, owner: str, at: datetime, lease_until: datetime
+        self,
+        directory_id: DirectoryId,
+        owner: str,
+        at: datetime,
+        lease_until: datetime,
+        *,
+        only_due: bool = False,
     ) -> Claim | None:
         """Take one directory, due or not; None while another's lease runs, or when there is no such directory."""
 
     def release(self, claim: Claim) -> bool:
         """End the lease, unless another has taken the directory meanwhile."""
+
+    def release_owner(self, directory_id: DirectoryId, owner: str) -> bool:
+        """End the lease that an owner who is gone has on the directory; what that owner still writes is refused.
+
+        Returns: False while the owner's last transaction is not over, and nothing can be taken yet.
+        """
 
     def organisations_with_pending(self, limit: int) -> list[OrganisationId]:
         """Organisations with members whose access must be worked out."""

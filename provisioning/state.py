@@ -89,7 +89,8 @@ class Cursor:
 
     `binding` says what the mark is good for: with another server, base, filter or mapping it says nothing. `full_at`
     is when the last full reading began that came to its end; `full_due` says why the next one must be full, and is
-    empty where it need not be.
+    empty where it need not be. `server` is the one whose absences count, by the last complete reading that was in no
+    doubt, and `doubted_runs` how many complete ones of another server there were since.
     """
 
     method: str = ""
@@ -97,6 +98,8 @@ class Cursor:
     mark: Mapping[str, str] = field(default_factory=dict)
     full_at: datetime | None = None
     full_due: str = ""
+    server: str = ""
+    doubted_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from audit.actors import AdminActor
-from directory.changes import PutDirectory
+from directory.changes import PutDirectory, PutDirectorySecret
 from directory.ids import DirectoryId
 from provisioning.state import StoredDirectory
 from service.administration import Administration
 from service.demo import DEMO, INTERVAL_SECONDS, DemoOrganisation, PreparedDemo, prepare_one, sample_text
 from service.directories import LDAPDirectory, ldap_directory_settings
 from service.errors import InputError
-from service.passwords import forget_passwords, store_password
+from service.passwords import SEALED
 from service.slapd import PrivateSlapd
 from service.wiring import Wiring
 
@@ -57,16 +57,14 @@ def _put_directory(
         )
     wiring = administration.wiring
     directory_id = known.directory_id if known else DirectoryId(wiring.mint.id())
-    folder = wiring.settings.passwords
-    password = slapd.reader_password.read_text(encoding="utf-8")
-    file = store_password(folder, directory_id, password, names_in_use=())
+    password = slapd.reader_password.read_bytes()
     user_base, group_base = demo.bases
     settings = ldap_directory_settings(
         LDAPDirectory(
             servers=(slapd.url,),
             tls="plain",
             bind_dn=slapd.reader_dn,
-            password_name=file,
+            password_name=f"{SEALED}password",
             user_bases=(user_base,),
             group_bases=(group_base,),
             dialect=demo.dialect,
@@ -74,8 +72,12 @@ def _put_directory(
         ),
         now=wiring.clock(),
     )
-    administration.apply([PutDirectory(directory_id, "ldap", _NAME, settings)])
-    forget_passwords(folder, directory_id, names_in_use={file})
+    administration.apply(
+        [
+            PutDirectory(directory_id, "ldap", _NAME, settings),
+            PutDirectorySecret(directory_id, "password", password),
+        ]
+    )
     with administration.read() as reader:
         return next(known for known in reader.directories() if known.directory_id == directory_id)
 

@@ -20,10 +20,11 @@ from service.ldap_certificate import ServerCertificate, view_certificate
 from service.names import open_invitations
 from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
-from service.settings import Settings
+from service.settings import WORKERS, Settings
 from service.tokens import days_left
 from service.wiring import Wiring
 from storage.errors import StorageError
+from storage.job_queue import queue_figures
 from sync.errors import LDAPSettingsError, SyncError
 from sync.ldap_settings import LDAPServer, TLSMode, ldap_settings
 
@@ -66,9 +67,19 @@ def examine(settings: Settings) -> list[Finding]:
         return [*findings, Finding(Level.FAIL, "database", str(error))]
     with wiring:
         findings.append(Finding(Level.OK, "database", f"{wiring.database.address} is up to date"))
+        if settings.jobs == WORKERS:
+            findings.append(_examine_workers(wiring))
         for organisation in wiring.store.organisations():
             findings.extend(_examine_organisation(wiring, organisation))
     return findings
+
+
+def _examine_workers(wiring: Wiring) -> Finding:
+    figures = queue_figures(wiring.database, wiring.settings.worker_stalled_seconds)
+    text = f"{figures.workers} alive; {figures.running} directories in hand, {figures.waiting} wait"
+    if figures.workers:
+        return Finding(Level.OK, "workers", text)
+    return Finding(Level.FAIL, "workers", text, "start 'usher worker': until then no directory is read")
 
 
 def _examine_disk(settings: Settings) -> Iterator[Finding]:

@@ -1,5 +1,5 @@
-"""What the service does by itself: each job is a plain function that ends quickly, may be run again, and decides
-nothing that `apply_changes` does not decide.
+"""What the service does by itself: each job is a plain function that ends quickly, may be run again, by several
+processes at once, and decides nothing that `apply_changes` does not decide.
 """
 
 from collections.abc import Iterable
@@ -56,13 +56,14 @@ def _apply_each(administration: Administration, changes: Iterable[Change]) -> in
     done = 0
     for change in changes:
         try:
-            administration.apply([change])
+            applied = administration.apply([change])
         except RefusedError as error:
             _log.warning(
                 "refused", organisation=administration.organisation_id, change=repr(change), reason=str(error)
             )
         else:
-            done += 1
+            # Nothing is written where another process has been quicker.
+            done += bool(applied.events)
     return done
 
 

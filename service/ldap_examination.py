@@ -219,9 +219,12 @@ def _bind(session: LDAPSession, settings: LDAPSettings, passwords: Passwords, fo
         password: Password = read_passwords(settings, passwords)
         session.bind(password)
     except (LDAPError, BERError) as err:
-        found.note(
-            Level.FAIL, "account", str(err), "nothing more is tried, so that no account is locked out by this"
-        )
+        remedy = "nothing more is tried, so that no account is locked out by this"
+        if "password is wrong" in str(err):
+            remedy = (
+                f"check bind_dn letter by letter, give the password anew, or unlock the account; {remedy}"
+            )
+        found.note(Level.FAIL, "account", str(err), remedy)
         return False
     if settings.bind_dn:
         found.note(Level.OK, "account", f"'{settings.bind_dn}' is let in")
@@ -321,33 +324,58 @@ def _read(
                 )
             )
     found.users, found.groups = snapshot.counts.users, snapshot.counts.groups
-    _judge_reading(snapshot, settings, found, mails=mails, memberships=memberships)
+    is_read = not isinstance(source.outcome, Failed)
+    _judge_reading(snapshot, settings, found, is_read=is_read, mails=mails, memberships=memberships)
+
+
+def _limit_remedy(dialect: str, bind_dn: str) -> str:
+    """Where each kind of server keeps the limit of an account."""
+    places = {
+        "openldap": f'add to the database: limits dn.exact="{bind_dn}" size=unlimited time=unlimited (olcLimits)',
+        "ds389": "set nsSizeLimit, nsLookThroughLimit, nsPagedSizeLimit, nsPagedLookThroughLimit to -1 in its entry",
+    }
+    return places.get(
+        dialect if bind_dn else "",
+        "ask the server's administrator to lift the limits of size and time for it",
+    )
 
 
 def _judge_reading(
-    snapshot: Snapshot, settings: LDAPSettings, found: Examination, *, mails: int, memberships: int
+    snapshot: Snapshot,
+    settings: LDAPSettings,
+    found: Examination,
+    *,
+    is_read: bool,
+    mails: int,
+    memberships: int,
 ) -> None:
     counts, outcome = snapshot.counts, snapshot.outcome
     account = settings.bind_dn or "anonymous readers"
     found.is_complete = isinstance(outcome, Complete)
     if isinstance(outcome, Failed):
         found.note(Level.FAIL, "reading", outcome.reason)
-    elif isinstance(outcome, Complete):
+    elif not isinstance(outcome, Complete):
+        text = f"incomplete, so that nobody would ever be removed: {outcome.reason}"
+        is_limited = "LimitExceeded" in outcome.reason
+        found.note(
+            Level.FAIL, "reading", text, _limit_remedy(found.dialect, settings.bind_dn) if is_limited else ""
+        )
+    elif counts.users:
         found.note(
             Level.OK,
             "reading",
             f"complete: {counts.users} people and {counts.groups} groups, no limit was met",
         )
-    else:
-        text = f"incomplete, so that nobody would ever be removed: {outcome.reason}"
-        found.note(Level.FAIL, "reading", text)
-    if not counts.users:
+    if not counts.users and is_read:
         found.note(
             Level.FAIL,
             "rights",
-            f"{account} sees nobody below the bases of people",
-            "give the account the right to read people and their attributes, or correct user_filter or the dialect",
+            f"{account} sees nobody below the bases of people, and {counts.groups} groups; the server calls this all "
+            "there is, as it does to an account without the right to see people",
+            "give the account the right to read people and their attributes, or correct user_filter or the dialect; "
+            "once people are stored, the guard stops a reading that shows nobody",
         )
+    if not counts.users:
         return
     for rejection in counts.rejections[:SAMPLES]:
         found.note(Level.WARN, "rights", f"'{rejection.dn}' would be rejected: {rejection.reason}")
@@ -364,5 +392,5 @@ def _judge_reading(
     for text, is_so in doubts.items():
         if is_so:
             found.note(Level.WARN, "rights", text, f"let {account} read it, if it is there")
-    if not any(doubts.values()) and not counts.rejected:
+    if found.is_complete and not any(doubts.values()) and not counts.rejected:
         found.note(Level.OK, "rights", f"{account} may read what is needed")

@@ -9,7 +9,9 @@ from prometheus_client.registry import Collector
 
 from provisioning.queries import seat_report
 from provisioning.state import UNLIMITED, OrganisationState, RunRecord
+from service.settings import WORKERS
 from service.wiring import Wiring
+from storage.job_queue import queue_figures
 
 
 class Metrics:
@@ -75,10 +77,24 @@ class OrganisationFigures(Collector):
         events = CounterMetricFamily("usher_audit_events", "Audit events in the database.")
         events.add_metric([], counts["audit_event"])
         yield events
+        if wiring.settings.jobs == WORKERS:
+            yield from self._workers()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing beforehand: it would read the database while the application is being put together."""
         return ()
+
+    def _workers(self) -> Iterator[Metric]:
+        settings = self._wiring.settings
+        figures = queue_figures(self._wiring.database, settings.worker_stalled_seconds)
+        for name, told, number in (
+            ("usher_workers_alive", "Workers that have said lately that they live.", figures.workers),
+            ("usher_jobs_running", "Directories that workers have in hand.", figures.running),
+            ("usher_jobs_waiting", "Directories that wait for a worker.", figures.waiting),
+        ):
+            gauge = GaugeMetricFamily(name, told)
+            gauge.add_metric([], number)
+            yield gauge
 
     def _seats(self, organisations: list[OrganisationState]) -> Iterator[Metric]:
         occupied = GaugeMetricFamily(

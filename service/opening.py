@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provisioning.ports import Clock
 from service.errors import FileAccessError, MissingKeyError
+from service.key_file import KeyFileWatch
 from service.settings import Settings
 from service.wiring import Wiring, utc_now, wire
 from storage.errors import OutdatedDatabaseError
@@ -60,7 +61,8 @@ def _open_and_upgrade(settings: Settings, clock: Clock, stack: ExitStack, *, is_
     make_folder(settings.exports)
     ring = load_ring(settings)
     text = make_key_ring_text(_FIRST_KEY)
-    wiring = stack.enter_context(wire(settings, ring or load_key_ring(text), clock=clock))
+    fresh = load_key_ring(text, changed=KeyFileWatch(settings.key_file))
+    wiring = stack.enter_context(wire(settings, ring or fresh, clock=clock))
     if is_service:
         stack.enter_context(hold_service_lock(wiring.database))
     upgrade(wiring.database)
@@ -80,13 +82,14 @@ def load_ring(settings: Settings) -> KeyRing | None:
     if settings.secret_key:
         return load_key_ring(settings.secret_key)
     try:
-        return load_key_ring(settings.key_file.read_text(encoding="utf-8"))
+        text = settings.key_file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except OSError as err:
         raise FileAccessError(
             f"the key file {settings.key_file} cannot be read ({err.strerror}); give this user the right to read it"
         ) from err
+    return load_key_ring(text, changed=KeyFileWatch(settings.key_file))
 
 
 def write_key(path: Path, text: str) -> bool:

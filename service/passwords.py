@@ -1,18 +1,48 @@
-"""Passwords of directories, each in a file of its own; settings hold the file's name only."""
+"""Passwords of directories: sealed in the database, or each in a file of its own. Settings hold their names only."""
 
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from directory.ids import DirectoryId
-from service.errors import FileAccessError, InputError
+from provisioning.ports import UnitOfWork
+from service.errors import InputError
+from storage.errors import SealError
 from sync.errors import LDAPSettingsError
+from sync.run import Passwords
 
 LONGEST = 1024
-_OWNER_ONLY = 0o600
-_FOLDER_OF_OWNER = 0o700
+SEALED = "sealed:"
+"""How a setting begins that names a secret in the database; no file is called so."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def directory_passwords(folder: Path, unit_of_work: UnitOfWork, directory_id: DirectoryId) -> Passwords:
+    """Gives the passwords that the directory's settings name, each read when it is asked for and kept nowhere."""
+
+    def give(name: str) -> str:
+        if not name.startswith(SEALED):
+            return read_password(folder, name)
+        return _read_sealed(unit_of_work, directory_id, name.removeprefix(SEALED))
+
+    return give
+
+
+def _read_sealed(unit_of_work: UnitOfWork, directory_id: DirectoryId, name: str) -> str:
+    try:
+        with unit_of_work.read() as reader:
+            secret = reader.secret(directory_id, name)
+    except SealError as error:
+        raise LDAPSettingsError(
+            f"the account's password ('{name}') cannot be opened: {error}; or set it again with 'usher directory "
+            "set-password'"
+        ) from None
+    if secret is None:
+        raise LDAPSettingsError(
+            f"the account's password ('{name}') is not stored, or was changed just now; if it stays so, set it with "
+            "'usher directory set-password'"
+        )
+    return secret.decode()
 
 
 def read_password(folder: Path, name: str) -> str:
@@ -39,39 +69,8 @@ def check_password(text: str) -> str:
     return password
 
 
-def store_password(
-    folder: Path, directory_id: DirectoryId, password: str, *, names_in_use: Collection[str]
-) -> str:
-    """Write the password to a new file that its owner alone may read. Returns the file's name.
-
-    The files in use stay as they are, so that whoever reads one meanwhile finds it whole.
-    """
-    name = next(
-        candidate
-        for number in range(1, len(names_in_use) + 2)
-        if (candidate := f"{directory_id}.{number}") not in names_in_use
-    )
-    try:
-        folder.mkdir(mode=_FOLDER_OF_OWNER, parents=True, exist_ok=True)
-        # What a command that was cut off has left; nobody reads it.
-        (folder / name).unlink(missing_ok=True)
-        with open(folder / name, "x", encoding="utf-8", opener=_open_for_owner) as file:
-            file.write(password)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as err:
-        raise FileAccessError(
-            f"the password cannot be written to '{folder / name}' ({err.strerror}); give this user the right to"
-        ) from err
-    return name
-
-
 def forget_passwords(folder: Path, directory_id: DirectoryId, *, names_in_use: Collection[str]) -> None:
-    """Remove the files that `store_password` made for the directory and that its settings name no more."""
+    """Remove the files that earlier releases made for the directory and that its settings name no more."""
     for path in folder.glob(f"{directory_id}.*"):
         if path.name not in names_in_use:
             path.unlink(missing_ok=True)
-
-
-def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, _OWNER_ONLY)

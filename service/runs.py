@@ -4,8 +4,8 @@ comes through here: the ticker, and the operator at the command line.
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from directory.ids import OrganisationId, RunId
 from provisioning.errors import StaleFenceError
@@ -14,7 +14,7 @@ from provisioning.runs import LEASE, Claim, Progress
 from provisioning.state import Claim as Lease
 from provisioning.state import RunRecord, StoredDirectory
 from service.errors import DirectoryBusyError, NotFoundError
-from service.passwords import read_password
+from service.passwords import directory_passwords
 from service.wiring import Wiring
 from sync.errors import SyncError
 from sync.run import PlannedRun, plan_directory
@@ -62,9 +62,12 @@ def run_claimed(
     approval: str = "",
     approved_by: str = "",
     progress: Progress | None = None,
+    check: Callable[[], None] = lambda: None,
     full: bool = False,
 ) -> Run:
     """Run the directory that is held, by a `full` reading if told so. However it ends, the lease is given back.
+
+    `check` is called now and then while a server is read; what it raises ends the run.
 
     Raises: StaleFenceError when another run has taken the directory over.
     """
@@ -80,13 +83,21 @@ def run_claimed(
             approval=approval,
             approved_by=approved_by,
         )
+        beat = keeper.heartbeat(claim)
+
+        def after_page() -> None:
+            check()
+            beat()
+
         try:
             planned = plan_directory(
                 directory,
                 unit_of_work=keeper.unit_of_work,
                 exports=wiring.settings.exports,
-                passwords=partial(read_password, wiring.settings.passwords),
-                after_page=keeper.heartbeat(claim),
+                passwords=directory_passwords(
+                    wiring.settings.passwords, keeper.unit_of_work, directory.directory_id
+                ),
+                after_page=after_page,
                 now=wiring.clock(),
                 clock=wiring.clock,
                 full=full,
@@ -107,11 +118,12 @@ def plan_now(
     wiring: Wiring, organisation_id: OrganisationId, directory: StoredDirectory, *, full: bool = False
 ) -> PlannedRun:
     """What a run would do now; nothing is stored. Raises SyncError when the source cannot be read."""
+    unit_of_work = wiring.unit_of_work(organisation_id)
     return plan_directory(
         directory,
-        unit_of_work=wiring.unit_of_work(organisation_id),
+        unit_of_work=unit_of_work,
         exports=wiring.settings.exports,
-        passwords=partial(read_password, wiring.settings.passwords),
+        passwords=directory_passwords(wiring.settings.passwords, unit_of_work, directory.directory_id),
         now=wiring.clock(),
         clock=wiring.clock,
         full=full,

@@ -18,6 +18,11 @@ from web.addresses import Network, parse_networks
 PREFIX = "USHER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
+LOCAL = "local"
+"""Whoever finds a directory due reads it, in the same process."""
+WORKERS = "workers"
+"""Directories are read by `usher worker` processes."""
+_HEARTBEATS_MISSED = 3
 
 _SERVER = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]{1,5})?", re.ASCII)
 
@@ -30,7 +35,9 @@ class Settings:
     about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only. `scim_rate` is in
     requests a second for each directory. A session ends `session_hours` after its login at the latest, and when it
     was not used for `session_idle_minutes`. `private_targets` are networks that are not public and may yet be sent
-    requests to; `dns_servers` (`address:port`) answer for the proof of domains in place of the system's.
+    requests to; `dns_servers` (`address:port`) answer for the proof of domains in place of the system's. `jobs` says
+    who reads directories, `LOCAL` or `WORKERS`; the last three are about workers: how often they say that they live,
+    after which silence their work is given to others, and how often that is looked for.
     """
 
     data: Path = Path("var")
@@ -58,6 +65,10 @@ class Settings:
     session_idle_minutes: int = 60
     private_targets: tuple[Network, ...] = ()
     dns_servers: tuple[str, ...] = ()
+    jobs: str = LOCAL
+    worker_heartbeat_seconds: int = 1
+    worker_stalled_seconds: int = 5
+    worker_recovery_seconds: int = 2
 
     @property
     def key_file(self) -> Path:
@@ -73,6 +84,11 @@ class Settings:
     def base_url(self) -> str:
         """What the addresses of this service begin with, without a slash at the end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_on_sqlite(self) -> bool:
+        """Whether one process has the database, and not a server."""
+        return self.database_url.startswith("sqlite:")
 
     @property
     def retention(self) -> timedelta:
@@ -188,6 +204,10 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "session_idle_minutes": _number(1, 1440),
     "private_targets": _private,
     "dns_servers": _servers,
+    "jobs": _choice(LOCAL, WORKERS),
+    "worker_heartbeat_seconds": _number(1, 600),
+    "worker_stalled_seconds": _number(3, 3600),
+    "worker_recovery_seconds": _number(1, 600),
 }
 _SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
 
@@ -230,7 +250,26 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     data: Path = values.setdefault("data", Path("var"))
     values.setdefault("exports", data / "directories")
     values.setdefault("database_url", f"sqlite:///{data / 'usher.db'}")
-    return Settings(**values)
+    settings = Settings(**values)
+    if faults := _misfits(settings):
+        raise SettingsError(faults)
+    return settings
+
+
+def _misfits(settings: Settings) -> list[str]:
+    """What is wrong with settings that are right each by itself."""
+    faults = []
+    if settings.jobs == WORKERS and settings.is_on_sqlite:
+        faults.append(
+            "USHER_JOBS is workers, but SQLite serves one process; set USHER_DATABASE_URL to a PostgreSQL database, "
+            "or leave USHER_JOBS out"
+        )
+    if settings.worker_stalled_seconds < _HEARTBEATS_MISSED * settings.worker_heartbeat_seconds:
+        faults.append(
+            f"USHER_WORKER_STALLED_SECONDS must be at least {_HEARTBEATS_MISSED} times "
+            "USHER_WORKER_HEARTBEAT_SECONDS, or a worker that is slow counts as dead"
+        )
+    return faults
 
 
 def _given(name: str, environ: Mapping[str, str], faults: list[str]) -> str | None:

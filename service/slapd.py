@@ -26,6 +26,8 @@ _MODULE_FOLDERS: Final = (
     "/usr/local/libexec/openldap",
 )
 _START_SECONDS: Final = 20
+# Of the entries that are loaded too, or the first edit would look like that of another server.
+_SERVER_ID: Final = "1"
 _OWNER_ONLY: Final = 0o600
 _FOLDER_OF_OWNER: Final = 0o700
 
@@ -135,7 +137,7 @@ def _configuration(folder: Path, suffix: str, made: PrivateSlapd, programs: Prog
         *(f"moduleload {name}" for name in modules),
         f'pidfile "{folder}/slapd.pid"',
         f'argsfile "{folder}/slapd.args"',
-        "serverID 1",
+        f"serverID {_SERVER_ID}",
         "database mdb",
         f'suffix "{suffix}"',
         f'rootdn "{made.admin_dn}"',
@@ -167,7 +169,19 @@ def _load(folder: Path, ldif: str, made: PrivateSlapd, config: Path, programs: P
     )
     source = folder / "load.ldif"
     _write(source, text + reader)
-    command = [programs.slapadd, "-q", "-w", "-f", str(config), "-n", "1", "-l", str(source)]
+    command = [
+        programs.slapadd,
+        "-q",
+        "-w",
+        "-S",
+        _SERVER_ID,
+        "-f",
+        str(config),
+        "-n",
+        "1",
+        "-l",
+        str(source),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as above
     source.unlink()
     if done.returncode:

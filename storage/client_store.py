@@ -30,7 +30,7 @@ from directory.ids import ClientId
 from provisioning.clients import LogoutNotice, SigningKey, StoredClient, StoredCode, StoredTokens
 from storage.across import Across, is_storable
 from storage.engine import Database
-from storage.secrets import bind_place
+from storage.sealed_places import signing_key_place
 from storage.sso_tables import login_session, logout_notice, oidc_client, oidc_code, oidc_token, signing_key
 from storage.tables import member
 from storage.types import Document, Id, Moment, read_document, read_moment, read_optional_moment
@@ -410,7 +410,7 @@ class SQLClientStore:
                 key_id=row[0],
                 algorithm=row[1],
                 public_jwk=row[2],
-                private_jwk=ring.open(bytes(row[3]), _key_place(row[0])).decode(),
+                private_jwk=ring.open(bytes(row[3]), signing_key_place(row[0])).decode(),
                 state=row[4],
                 created_at=read_moment(row[5]),
                 gone_at=read_optional_moment(row[6]),
@@ -425,7 +425,7 @@ class SQLClientStore:
                 _UPDATE_KEY, of_key=key.key_id, new_state=key.state, new_gone_at=key.gone_at
             )
             if not updated:
-                sealed = self._database.key_ring.seal(key.private_jwk.encode(), _key_place(key.key_id))
+                sealed = self._database.key_ring.seal(key.private_jwk.encode(), signing_key_place(key.key_id))
                 opened.execute(
                     _INSERT_KEY,
                     {
@@ -464,8 +464,3 @@ class SQLClientStore:
                 across.run(_DELETE_NOTICE, of_notice=notice_id)
             else:
                 across.run(_POSTPONE_NOTICE, of_notice=notice_id, new_due_at=due_at)
-
-
-def _key_place(key_id: str) -> bytes:
-    # A key of the service: it belongs to no organisation.
-    return bind_place("", f"signing_key/{key_id}", "private_jwk")

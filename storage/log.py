@@ -91,6 +91,11 @@ def _select_events(query: EventQuery) -> tuple[Select[tuple[int, bytes]], dict[s
     return statement, parameters
 
 
+def pii_place(organisation_id: OrganisationId, ref: str, column: str) -> bytes:
+    """The place that somebody's clear names, or their `key`, are sealed for."""
+    return bind_place(organisation_id, f"audit_pii/{ref}", column)
+
+
 class LogReader(View):
     """The organisation's events and the names beside them."""
 
@@ -114,7 +119,7 @@ class LogReader(View):
         return found
 
     def _place(self, ref: str, column: str) -> bytes:
-        return bind_place(self._organisation_id, f"audit_pii/{ref}", column)
+        return pii_place(self._organisation_id, ref, column)
 
 
 class LogWriter(LogReader):

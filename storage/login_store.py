@@ -39,7 +39,7 @@ from provisioning.logins import (
 from storage.across import Across, is_storable
 from storage.bulk import BulkInsert
 from storage.engine import Database
-from storage.secrets import bind_place
+from storage.sealed_places import login_test_place
 from storage.sets import in_set
 from storage.sso import DOMAIN_COLUMNS, SESSION_COLUMNS, digest_text, read_domain, read_session
 from storage.sso_tables import (
@@ -396,7 +396,11 @@ class SQLLoginStore:
     def put_login_test(self, test: LoginTest) -> None:
         """Of a stored test only its end and its result are written; the result is sealed here."""
         ring = self._database.key_ring
-        sealed = None if test.result is None else ring.seal(test.result, _result_place(test))
+        sealed = (
+            None
+            if test.result is None
+            else ring.seal(test.result, login_test_place(test.organisation_id, test.test_id))
+        )
         with self._database.write() as opened:
             updated = Across(self._database, opened).run(
                 _UPDATE_TEST,
@@ -439,7 +443,12 @@ class SQLLoginStore:
         )
         if row[7] is None:
             return test
-        return replace(test, result=self._database.key_ring.open(bytes(row[7]), _result_place(test)))
+        return replace(
+            test,
+            result=self._database.key_ring.open(
+                bytes(row[7]), login_test_place(test.organisation_id, test.test_id)
+            ),
+        )
 
     def delete_expired(self, now: datetime, limit: int) -> int:
         """At most so many of each kind. Codes go with their session; tokens too, at the latest when they end."""
@@ -493,7 +502,3 @@ class SQLLoginStore:
     def note_domain_check(self, organisation_id: OrganisationId, domain: str, at: datetime) -> None:
         with self._writing() as across:
             across.run(_NOTE_CHECK, of_organisation=organisation_id, named=domain, at=at)
-
-
-def _result_place(test: LoginTest) -> bytes:
-    return bind_place(test.organisation_id, f"login_test/{test.test_id}", "result")

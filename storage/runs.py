@@ -135,6 +135,8 @@ def _cursor_document(cursor: Cursor) -> dict[str, object]:
         "mark": dict(cursor.mark),
         "full_at": None if cursor.full_at is None else cursor.full_at.isoformat(),
         "full_due": cursor.full_due,
+        "server": cursor.server,
+        "doubted_runs": cursor.doubted_runs,
     }
 
 

@@ -8,7 +8,8 @@ Source: NIST SP 800-38D section 8.2.2 for random nonces of 96 bits.
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,12 +26,30 @@ def bind_place(organisation_id: str, row: str, column: str) -> bytes:
     return f"{organisation_id}|{row}|{column}".encode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    ciphers: Mapping[bytes, AESGCM] = field(repr=False)
+    current: AESGCM = field(repr=False)
+    prefix: bytes
+
+
 class KeyRing:
-    """The keys of the service by id. `current` seals; all of them open. Never shown, not even by `repr`."""
+    """The keys of the service by id. `current` seals; all of them open. Never shown, not even by `repr`.
 
-    __slots__ = ("_ciphers", "_current", "_prefix")
+    `changed` gives the ring anew when it has changed where it is kept, else None. It is asked before a value is
+    sealed and when one needs a key that is not known, so that a process that runs follows a rotation. A key that is
+    known stays so until the process ends. Safe between threads.
+    """
 
-    def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
+    __slots__ = ("_changed", "_keys")
+
+    def __init__(
+        self,
+        keys: Mapping[str, bytes],
+        current: str,
+        *,
+        changed: "Callable[[], KeyRing | None] | None" = None,
+    ) -> None:
         if current not in keys:
             raise KeyRingError(f"the current key {current!r} is not on the key ring; add it or name another")
         for key_id, key in keys.items():
@@ -38,23 +57,34 @@ class KeyRing:
                 raise KeyRingError(f"key id {key_id!r} must be 1 to {MAX_KEY_ID_BYTES} bytes long")
             if len(key) != KEY_BYTES:
                 raise KeyRingError(f"key {key_id!r} has {len(key)} bytes; {KEY_BYTES} are needed")
-        self._ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
-        self._current = self._ciphers[current.encode()]
-        self._prefix = bytes([len(current.encode())]) + current.encode()
+        ciphers = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+        prefix = bytes([len(current.encode())]) + current.encode()
+        self._keys = _Keys(ciphers, ciphers[current.encode()], prefix)
+        self._changed = changed
 
     def __repr__(self) -> str:
-        return f"KeyRing({len(self._ciphers)} keys)"
+        return f"KeyRing({len(self._keys.ciphers)} keys)"
+
+    @property
+    def current_id(self) -> str:
+        """The id of the key that seals."""
+        return self._follow().prefix[1:].decode()
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids of the keys that open."""
+        return frozenset(key_id.decode() for key_id in self._keys.ciphers)
 
     def seal(self, secret: bytes, place: bytes) -> bytes:
         """Encrypt a value for one place (see `bind_place`) with the current key."""
-        nonce = os.urandom(NONCE_BYTES)
-        return self._prefix + nonce + self._current.encrypt(nonce, secret, place)
+        keys, nonce = self._follow(), os.urandom(NONCE_BYTES)
+        return keys.prefix + nonce + keys.current.encrypt(nonce, secret, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """Decrypt a value of that place. Raises SealError when it is of another, was changed, or its key is gone."""
         length = sealed[0] if sealed else 0
         key_id, start = sealed[1 : 1 + length], 1 + length + NONCE_BYTES
-        cipher = self._ciphers.get(key_id)
+        cipher = self._keys.ciphers.get(key_id) or self._follow().ciphers.get(key_id)
         if cipher is None:
             name = key_id.decode(errors="replace")
             raise SealError(
@@ -69,7 +99,20 @@ class KeyRing:
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether the current key sealed it; what it did not is sealed anew by a rotation."""
-        return sealed.startswith(self._prefix)
+        return sealed.startswith(self._follow().prefix)
+
+    def _follow(self) -> _Keys:
+        """The keys as they are now. They are exchanged at once: another thread sees all of them or none."""
+        fresh = self._changed() if self._changed else None
+        if fresh is not None:
+            keys = fresh._keys
+            self._keys = _Keys({**self._keys.ciphers, **keys.ciphers}, keys.current, keys.prefix)
+        return self._keys
+
+
+def sealing_key(sealed: bytes) -> str:
+    """The id of the key that a value was sealed by."""
+    return sealed[1 : 1 + sealed[0]].decode(errors="replace") if sealed else ""
 
 
 def seal_with_own_key(ring: KeyRing, secret: bytes, *, key_place: bytes, place: bytes) -> tuple[bytes, bytes]:
@@ -93,10 +136,10 @@ def open_with_own_key(
         raise SealError("a value does not open under its own key: it was changed or moved") from err
 
 
-def load_key_ring(text: str) -> KeyRing:
+def load_key_ring(text: str, *, changed: Callable[[], KeyRing | None] | None = None) -> KeyRing:
     """Read a key ring: a line `id:base64 of 32 bytes` for each key, the current key first.
 
-    Empty lines and lines that begin with `#` are left out. All faults are told together.
+    Empty lines and lines that begin with `#` are left out. All faults are told together. `changed` is the ring's own.
     """
     keys: dict[str, bytes] = {}
     faults: list[str] = []
@@ -119,7 +162,7 @@ def load_key_ring(text: str) -> KeyRing:
         faults.append("it holds no key")
     if faults:
         raise KeyRingError(f"the key ring cannot be used: {'; '.join(faults)}")
-    return KeyRing(keys, next(iter(keys)))
+    return KeyRing(keys, next(iter(keys)), changed=changed)
 
 
 def make_key_ring_text(key_id: str) -> str:

@@ -71,15 +71,14 @@ _INSERT_SCOPE = insert(scope)
 
 _DIRECTORIES = directory.c
 _IS_FREE = or_(_DIRECTORIES.lease_until.is_(None), _DIRECTORIES.lease_until <= _AT)
-# A CTE and not a sub-select: PostgreSQL could run a sub-select with a limit more than once, and claim more.
-_DUE = (
+_SELECT_DUE = (
     select(_DIRECTORIES.id)
     .where(_DIRECTORIES.next_run_at.is_not(None), _DIRECTORIES.next_run_at <= _AT, _IS_FREE)
     .order_by(_DIRECTORIES.next_run_at)
     .limit(_LIMIT)
-    .with_for_update(skip_locked=True)
-    .cte("due")
 )
+# A CTE and not a sub-select: PostgreSQL could run a sub-select with a limit more than once, and claim more.
+_DUE = _SELECT_DUE.with_for_update(skip_locked=True).cte("due")
 _CLAIM = (
     update(directory)
     .values(
@@ -90,16 +89,22 @@ _CLAIM = (
     .returning(_DIRECTORIES.organisation_id, _DIRECTORIES.id, _DIRECTORIES.fence)
 )
 _CLAIM_DUE = _CLAIM.where(_DIRECTORIES.id.in_(select(_DUE.c.id)))
-_CLAIM_ONE = _CLAIM.where(_DIRECTORIES.id == bindparam("of_directory", type_=Id), _IS_FREE)
+_DIRECTORY = bindparam("of_directory", type_=Id)
+_CLAIM_ONE = _CLAIM.where(_DIRECTORIES.id == _DIRECTORY, _IS_FREE)
+_CLAIM_ONE_IF_DUE = _CLAIM_ONE.where(_DIRECTORIES.next_run_at.is_not(None), _DIRECTORIES.next_run_at <= _AT)
 _RELEASE = (
     update(directory)
     .values(lease_owner=None, lease_until=None)
     .where(
-        _DIRECTORIES.id == bindparam("of_directory", type_=Id),
+        _DIRECTORIES.id == _DIRECTORY,
         _DIRECTORIES.fence == bindparam("held_fence", type_=Integer),
         _DIRECTORIES.lease_owner.is_not(None),
     )
 )
+_SELECT_HELD = select(_DIRECTORIES.fence).where(
+    _DIRECTORIES.id == _DIRECTORY, _DIRECTORIES.lease_owner == bindparam("owner", type_=Text)
+)
+_LOCK_HELD = _SELECT_HELD.with_for_update(skip_locked=True)
 
 _SELECT_WITH_PENDING = (
     select(_ORGANISATIONS.id)
@@ -205,18 +210,39 @@ class SQLServiceStore:
         with self._database.write() as connection:
             return [Claim(*row) for row in connection.execute(_CLAIM_DUE, parameters)]
 
+    def directories_due(self, at: datetime, limit: int) -> list[DirectoryId]:
+        with self._database.read() as connection:
+            return [row[0] for row in fetch_rows(connection, _SELECT_DUE, {"at": at, "row_limit": limit})]
+
     def claim(
-        self, directory_id: DirectoryId, owner: str, at: datetime, lease_until: datetime
+        self,
+        directory_id: DirectoryId,
+        owner: str,
+        at: datetime,
+        lease_until: datetime,
+        *,
+        only_due: bool = False,
     ) -> Claim | None:
         parameters = {"owner": owner, "at": at, "new_lease_until": lease_until, "of_directory": directory_id}
         with self._database.write() as connection:
-            row = connection.execute(_CLAIM_ONE, parameters).one_or_none()
+            row = connection.execute(_CLAIM_ONE_IF_DUE if only_due else _CLAIM_ONE, parameters).one_or_none()
         return None if row is None else Claim(*row)
 
     def release(self, claim: Claim) -> bool:
         parameters = {"of_directory": claim.directory_id, "held_fence": claim.fence}
         with self._database.write() as connection:
             return connection.execute(_RELEASE, parameters).rowcount == 1
+
+    def release_owner(self, directory_id: DirectoryId, owner: str) -> bool:
+        parameters = {"of_directory": directory_id, "owner": owner}
+        with self._database.write() as connection:
+            if not fetch_rows(connection, _SELECT_HELD, parameters):
+                return True
+            # Whoever was stopped in the middle of a transaction has the row locked: that is not waited for here.
+            for row in fetch_rows(connection, _LOCK_HELD, parameters):
+                connection.execute(_RELEASE, {"of_directory": directory_id, "held_fence": row[0]})
+                return True
+        return False
 
     def organisations_with_pending(self, limit: int) -> list[OrganisationId]:
         with self._database.read() as connection:

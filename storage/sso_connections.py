@@ -16,7 +16,7 @@ from provisioning.logins import (
     StoredTest,
 )
 from storage.puts import Put
-from storage.secrets import bind_place
+from storage.sealed_places import sp_key_place
 from storage.sets import in_set
 from storage.sso_tables import connection, connection_metadata, enforcement, idp_certificate, sp_key, sso_test
 from storage.types import Document, Id, Moment, is_id, read_document, read_moment, read_optional_moment
@@ -235,7 +235,7 @@ class ConnectionsReader(View):
         return self._database.key_ring.open(bytes(row[0]), self._key_place(connection_id, key_id))
 
     def _key_place(self, connection_id: ConnectionId, key_id: str) -> bytes:
-        return bind_place(self._organisation_id, f"sp_key/{connection_id}/{key_id}", "private_key")
+        return sp_key_place(self._organisation_id, connection_id, key_id)
 
     def last_test(self, connection_id: ConnectionId, actor: str) -> StoredTest | None:
         row = self._row(_SELECT_TEST, of_connection=connection_id, by_actor=actor)

@@ -572,3 +572,16 @@ staged_change = Table(
     Column("is_rejected", Boolean, nullable=False),
     Index("ix_staged_change_organisation_id", "organisation_id", "directory_id"),
 )
+
+# What a directory or a connection keeps to itself, such as a password: sealed by the key ring for its very place.
+secret = Table(
+    "secret",
+    metadata,
+    organisation_column(),
+    Column("holder", Id, nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    PrimaryKeyConstraint("holder", "name"),
+    Index("ix_secret_organisation_id", "organisation_id"),
+)

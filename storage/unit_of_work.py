@@ -18,6 +18,7 @@ from storage.overrides import OverridesReader, OverridesWriter
 from storage.push_guard import PushGuardReader, PushGuardWriter
 from storage.resources import ResourcesReader
 from storage.runs import RunsReader, RunsWriter
+from storage.secret_store import SecretsReader, SecretsWriter
 from storage.sso import SSOReading, SSOWriting
 from storage.tokens import TokensReader, TokensWriter
 from storage.versions import VersionsWriter
@@ -39,6 +40,7 @@ class StoreReader(
     LogReader,
     RunsReader,
     TokensReader,
+    SecretsReader,
     ResourcesReader,
     SSOReading,
 ):
@@ -59,6 +61,7 @@ class StoreWriter(
     RunsWriter,
     VersionsWriter,
     TokensWriter,
+    SecretsWriter,
 ):
     """Everything of one organisation, to be changed."""
 

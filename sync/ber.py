@@ -394,10 +394,10 @@ def read_sync_info(message: bytes, head: Head) -> SyncInfo | None:
 
     Source: RFC 4533 section 2.5; RFC 4511 section 4.13. Raises: BERError.
     """
-    parts = dict(_parts(message[head.start : head.stop], "an intermediate answer"))
+    parts = dict(parts_of(message[head.start : head.stop], "an intermediate answer"))
     if parts.get(_INTERMEDIATE_NAME) != SYNC_INFO:
         return None
-    choices = _parts(parts.get(_INTERMEDIATE_VALUE, b""), "a synchronisation message")
+    choices = parts_of(parts.get(_INTERMEDIATE_VALUE, b""), "a synchronisation message")
     if len(choices) != 1:
         raise BERError("a synchronisation message of the server is malformed")
     ((kind, content),) = choices
@@ -405,10 +405,10 @@ def read_sync_info(message: bytes, head: Head) -> SyncInfo | None:
         return SyncInfo(kind, content)
     if kind not in {REFRESH_DELETE, REFRESH_PRESENT, ENTRY_ID_SET}:
         raise BERError("a synchronisation message of the server is of no known kind")
-    said = dict(_parts(content, "a synchronisation message"))
+    said = dict(parts_of(content, "a synchronisation message"))
     entry_ids: tuple[bytes, ...] = ()
     if kind == ENTRY_ID_SET:
-        entry_ids = tuple(one for _, one in _parts(said.get(_SET, b""), "a set of entry ids"))
+        entry_ids = tuple(one for _, one in parts_of(said.get(_SET, b""), "a set of entry ids"))
         if any(len(one) != _ENTRY_ID_BYTES for one in entry_ids):
             raise BERError("a set of entry ids holds what is none")
     # The flag of the other kinds says whether the phase is over, which is of no concern here.
@@ -418,11 +418,12 @@ def read_sync_info(message: bytes, head: Head) -> SyncInfo | None:
 
 def sync_request(cookie: bytes) -> bytes:
     """The value of a Sync Request control that asks once and does not wait. Source: RFC 4533 section 2.2."""
-    told = _encoded(_OCTETS, cookie) if cookie else b""
-    return _encoded(_SEQUENCE, _encoded(_ENUMERATED, _REFRESH_ONLY) + told)
+    told = encoded(_OCTETS, cookie) if cookie else b""
+    return encoded(_SEQUENCE, encoded(_ENUMERATED, _REFRESH_ONLY) + told)
 
 
-def _encoded(tag: int, content: bytes) -> bytes:
+def encoded(tag: int, content: bytes) -> bytes:
+    """A tag, the length in its shortest form, and the content."""
     size = len(content)
     if size < 0x80:
         return bytes((tag, size)) + content
@@ -432,14 +433,14 @@ def _encoded(tag: int, content: bytes) -> bytes:
 
 def _sequence(value: bytes, what: str) -> list[tuple[int, bytes]]:
     """The parts of a SEQUENCE that is all of the value."""
-    parts = _parts(value, f"the synchronisation {what}")
+    parts = parts_of(value, f"the synchronisation {what}")
     if len(parts) != 1 or parts[0][0] != _SEQUENCE:
         raise BERError(f"the synchronisation {what} of the server is malformed")
-    return _parts(parts[0][1], f"the synchronisation {what}")
+    return parts_of(parts[0][1], f"the synchronisation {what}")
 
 
-def _parts(content: bytes, what: str) -> list[tuple[int, bytes]]:
-    """All tags with their contents, side by side."""
+def parts_of(content: bytes, what: str) -> list[tuple[int, bytes]]:
+    """All tags with their contents, side by side. `what` names them in the error. Raises: BERError."""
     parts: list[tuple[int, bytes]] = []
     at = 0
     try:

@@ -19,6 +19,8 @@ from provisioning.runs import Reading
 from provisioning.state import Cursor, StoredDirectory
 from sync.changes import Changes, Mark, Method
 from sync.dialects.dialect import Dialect, GroupEntry
+from sync.dialects.ids import id_value
+from sync.dirsync import DirSync, describe_mark
 from sync.dn import dn_key, key_is_within
 from sync.entries import RawEntry, RejectedEntry
 from sync.errors import (
@@ -37,8 +39,9 @@ from sync.planner import plan_changes
 from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings
 from sync.syncrepl import ContentSync
 from sync.timestamps import Highest, Timestamps, end_mark
+from sync.touched import TouchedEntries
 
-METHODS: Final = ("auto", "off", "syncrepl", "timestamps")
+METHODS: Final = ("auto", "off", "syncrepl", "timestamps", "dirsync")
 """What the setting `incremental` of a directory may be."""
 DEFAULT_FULL_SECONDS: Final = 86_400
 DEFAULT_OVERLAP_SECONDS: Final = 120
@@ -104,8 +107,8 @@ def choose_method(
     """The method by which this server is read between two full readings, its mark, and why it is this one."""
     if chosen.method == "off":
         return None, {}, "the setting 'incremental' is off"
-    if dialect.name == "active_directory":
-        return None, {}, "there is no incremental method for Active Directory yet"
+    if dialect.name == "active_directory" or chosen.method == DirSync.name:
+        return _choose_dirsync(session, settings, dialect, chosen)
     by_time = Timestamps(settings, overlap_seconds=chosen.overlap_seconds, clock=clock)
     by_content = ContentSync(settings.searches, dialect, percent=chosen.percent)
     if chosen.method == by_time.name:
@@ -116,6 +119,20 @@ def choose_method(
         if chosen.method == by_content.name:
             return None, {}, str(doubt)
         return by_time, by_time.begin(session), str(doubt)
+
+
+def _choose_dirsync(
+    session: LDAPSession, settings: LDAPSettings, dialect: Dialect, chosen: IncrementSettings
+) -> tuple[Method | None, Mark, str]:
+    """Active Directory is read by its own method or in full: its time stamps differ between controllers."""
+    if chosen.method not in {"auto", DirSync.name}:
+        return None, {}, f"the setting 'incremental' names {chosen.method}, which Active Directory has not"
+    method = DirSync(settings.searches, dialect, percent=chosen.percent)
+    try:
+        mark = method.begin(session)
+    except (DoubtError, LDAPAnswerError, BERError) as doubt:
+        return None, {}, str(doubt)
+    return method, mark, f"the server offers DirSync; {describe_mark(mark)}"
 
 
 class Increments:
@@ -172,6 +189,11 @@ class Increments:
         except BERError as error:
             raise LDAPAnswerError(f"{session.server}: {error}") from error
         return self._method.stamps if self._method is not None else frozenset()
+
+    @property
+    def server(self) -> str:
+        """Which server is read in full, by all that it says of itself."""
+        return self._binding.get("server", "")
 
     def watch(self, items: Iterable[RawEntry | RejectedEntry]) -> Iterator[RawEntry | RejectedEntry]:
         """See the entries of a full reading pass."""
@@ -234,12 +256,20 @@ class Increments:
             method = Timestamps(
                 self._settings, overlap_seconds=self._chosen.overlap_seconds, clock=self._clock
             )
+        elif cursor.method == DirSync.name:
+            method = DirSync(self._settings.searches, self._dialect, percent=self._chosen.percent)
         mark = {key: value for key, value in cursor.mark.items() if key != _ENTRIES}
         known = int(cursor.mark[_ENTRIES])
         changes = method.read(session, mark, self._dialect.wanted, known)
+        reason = "the directory was read in full before, and nothing is in doubt"
+        if changes.touched:
+            TouchedEntries(
+                self._directory.directory_id, self._settings, self._dialect, self._unit_of_work
+            ).complete(session, changes)
+        if isinstance(method, DirSync):
+            reason = f"{reason}; {describe_mark(mark)}"
         following = replace(cursor, mark={**changes.mark, _ENTRIES: str(known)})
         plan, reading, counts = self._plan(session, changes)
-        reason = "the directory was read in full before, and nothing is in doubt"
         return plan, replace(reading, method=method.name, method_reason=reason, cursor=following), counts
 
     def _plan(self, session: LDAPSession, changes: Changes) -> tuple[DirectoryPlan, Reading, SnapshotCounts]:
@@ -248,12 +278,17 @@ class Increments:
         if not changes.entries and not any(gone.values()):
             counts = {"seen": 0, "users_seen": 0, "groups_seen": 0, "rejected": 0, "unknown_references": 0}
             return DirectoryPlan(directory_id, ""), Reading("", counts), SnapshotCounts(place="entry")
-        entries = changes.entries + self._groups_of_newcomers(session, changes.entries)
+        more = [] if changes.is_whole else self._groups_of_newcomers(session, changes.entries)
+        entries = changes.entries + more
         snapshot = Snapshot(_Held(entries), dialect=self._dialect, settings=self._bounds)
         users = list(snapshot.users())
         if entries and not isinstance(snapshot.outcome, Complete):
             raise DoubtError(f"the changes cannot stand alone: {snapshot.outcome.reason}")
         groups = self._groups_in(entries)
+        seen = {user.external_id for user in users} | {group.external_id for group in groups}
+        for name, named in changes.names.items():
+            if named.is_stored or named.external_id in seen:
+                snapshot.assume(name, named.external_id, is_group=named.is_group)
         if groups:
             taken = {user.external_id for user in users} | gone["user"]
             self._resolve(session, snapshot, groups, taken, gone["group"])
@@ -287,7 +322,7 @@ class Increments:
         for search in self._settings.searches:
             attribute = self._dialect.id_attributes[search.sought == "group"]
             for some in _batches(sorted(gone[search.sought])):
-                asked = any_of(equals(attribute, one.encode()) for one in some)
+                asked = any_of(equals(attribute, id_value(attribute, ExternalId(one))) for one in some)
                 for item in find_names(session, search, asked, (attribute,)):
                     gone[search.sought].discard(self._id_by(item, search) or ExternalId(""))
         return gone

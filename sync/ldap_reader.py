@@ -184,9 +184,9 @@ class LDAPSession:
         control = paged_search_control(True, self.settings.page_size, cookie or None)
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, [control])
 
-    def ask(self, search: Search, wanted: tuple[str, ...], control: tuple[str, bytes] | None = None) -> int:
-        """Ask for everything at once, perhaps with one critical control; the number of the request."""
-        controls: list[object] | None = None if control is None else [(control[0], True, control[1])]
+    def ask(self, search: Search, wanted: tuple[str, ...], *critical: tuple[str, bytes | None]) -> int:
+        """Ask for everything at once, perhaps with critical controls; the number of the request."""
+        controls: list[object] | None = [(oid, True, value) for oid, value in critical]
         return self._send_search(search.base, search.filter, _DEPTH[search.scope], wanted, controls)
 
     def next_message(self, number: int) -> tuple[ber.Head, bytes]:

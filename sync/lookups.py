@@ -13,7 +13,8 @@ from sync.ldap_reader import SUCCESS, LDAPSession
 from sync.ldap_results import describe_result
 from sync.ldap_settings import Search
 
-_UNSAFE: Final = re.compile(rb"[^A-Za-z0-9 =,.@_-]")
+# A space as well: the library leaves it out at either end of a value, where a binary id may have one.
+_UNSAFE: Final = re.compile(rb"[^A-Za-z0-9=,.@_-]")
 
 
 def equals(attribute: str, value: bytes) -> str:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Everything was read: what is absent is gone."""
+    """Everything was read: what is absent is gone, unless `doubt` says why that may be the server's fault."""
+
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from provisioning.runs import Reading
 from provisioning.state import StoredDirectory, StoredUser
 from sync.dialects.dialect import UserEntry
 from sync.errors import UnreadableSourceError
+from sync.failover import absence_grace_runs
 from sync.outcome import Complete, Failed
 from sync.snapshot import Snapshot, SnapshotGroup
 
-_DEFAULT_GRACE_RUNS = 1
+_NEVER = 1 << 30
 _NOBODY: AbstractSet[ExternalId] = frozenset()
 _NOTHING_STORED: Mapping[str, int] = MappingProxyType({"users": 0, "active_users": 0, "memberships": 0})
 _UNSETTLED = b""
@@ -82,14 +83,15 @@ def plan_snapshot(
     if isinstance(outcome, Failed):
         raise UnreadableSourceError(outcome.reason, may_pass=outcome.may_pass)
     is_complete = isinstance(outcome, Complete)
+    reason = outcome.doubt if isinstance(outcome, Complete) else outcome.reason
     if not is_complete:
         source.absent.clear()
     with unit_of_work.read() as reader:
-        groups = _plan_groups(snapshot, directory.directory_id, group_prints, source, reader, is_complete)
-        grace = int(directory.settings.get("absence_grace_runs", _DEFAULT_GRACE_RUNS))
+        groups = _plan_groups(snapshot, directory.directory_id, group_prints, source, reader, not reason)
+        # In doubt, absences are counted on and have no consequence yet.
+        grace = _NEVER if reason else absence_grace_runs(directory.settings)
         stored = reader.counts(directory.directory_id)
         plan = _assemble(snapshot, directory, source, groups, waiting, reader, grace=grace, stored=stored)
-    reason = "" if isinstance(outcome, Complete) else outcome.reason
     return plan, _reading(snapshot, source, is_complete=is_complete, reason=reason)
 
 

@@ -15,12 +15,13 @@ from sync.dialects.dialect import DialectSettings
 from sync.entries import RawEntry, RejectedEntry
 from sync.errors import DoubtError, LDAPSettingsError, SyncError, UnreadableSourceError
 from sync.export_file import open_export
+from sync.failover import Failover
 from sync.incremental import Increments
-from sync.ldap_reader import Password, open_session
+from sync.ldap_reader import LDAPSession, Password, open_session
 from sync.ldap_settings import LDAPSettings, ldap_settings
 from sync.ldap_source import LDAPSource
 from sync.ldif_source import LDIFSource
-from sync.outcome import Outcome
+from sync.outcome import Complete, Outcome
 from sync.planner import plan_snapshot
 from sync.snapshot import Snapshot, SnapshotCounts, SnapshotSettings, Source
 
@@ -90,6 +91,7 @@ def plan_directory(
     increments = Increments(
         directory, asked, dialect, bounds, clock=clock or (lambda: now), unit_of_work=unit_of_work
     )
+    failover = Failover(directory)
     reason, first = "it was asked for" if full else increments.reason_for_full(), 0
     if not reason:
         with open_session(asked, password) as session:
@@ -105,12 +107,16 @@ def plan_directory(
         after_page()
 
     def plan_full(source: LDAPSource) -> PlannedRun:
-        planned = plan(_Watched(source, increments))
-        cursor = increments.cursor_after(planned.counts)
+        planned = plan(_Watched(source, increments, failover))
+        cursor = failover.cursor_after(increments.cursor_after(planned.counts))
         reading = replace(planned.reading, method=FULL, method_reason=reason, cursor=cursor)
         return replace(planned, reading=reading)
 
-    prepare = increments.prepare
+    def prepare(session: LDAPSession) -> frozenset[str]:
+        more = increments.prepare(session)
+        failover.note(increments.server)
+        return more
+
     source = LDAPSource(asked, password, first_server=first, after_page=after_page, prepare=prepare)
     try:
         return plan_full(source)
@@ -129,14 +135,16 @@ class _Watched:
     place = LDAPSource.place
     shows_bases = LDAPSource.shows_bases
 
-    def __init__(self, source: LDAPSource, increments: Increments) -> None:
+    def __init__(self, source: LDAPSource, increments: Increments, failover: Failover) -> None:
         self._source = source
         self._increments = increments
+        self._failover = failover
         self.references = source.references
 
     @property
     def outcome(self) -> Outcome:
-        return self._source.outcome
+        outcome = self._source.outcome
+        return Complete(self._failover.doubt) if isinstance(outcome, Complete) else outcome
 
     def entries(self, wanted: frozenset[str]) -> Iterator[RawEntry | RejectedEntry]:
         return self._increments.watch(self._source.entries(wanted))

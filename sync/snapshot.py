@@ -166,6 +166,7 @@ class Snapshot:
         # Reasons to doubt that this is all, each once, in the order in which they turned up.
         self._gaps: dict[str, None] = {}
         self._failure: Failed | None = Failed("the reading was given up")
+        self._doubt_of_absences = ""
         self._index = MemberIndex()
         self._user_numbers: dict[ExternalId, int] = {}
         self._group_numbers: dict[ExternalId, int] = {}
@@ -223,7 +224,7 @@ class Snapshot:
                 return Failed(
                     f"no entry is a user or a group in the dialect '{self._dialect.name}'; check the dialect"
                 )
-        return Partial("; ".join(self._gaps)) if self._gaps else Complete()
+        return Partial("; ".join(self._gaps)) if self._gaps else Complete(self._doubt_of_absences)
 
     def _take(self, item: RawEntry | RejectedEntry) -> UserEntry | None:
         """Take one entry in; give it back when it is a user."""
@@ -353,6 +354,7 @@ class Snapshot:
         outcome = self._source.outcome
         self._failure = outcome if isinstance(outcome, Failed) else None
         self._doubt(outcome.reason if isinstance(outcome, Partial) else None)
+        self._doubt_of_absences = outcome.doubt if isinstance(outcome, Complete) else ""
         references = self._source.references
         for reference in references:
             if self._is_gap(reference):

@@ -4,10 +4,15 @@ A server tells what it knows to have changed. What it sends when it does not kno
 removal of everybody: so an entry is gone only where its id is listed as deleted. A present phase, an end without a
 cookie, or more added entries than a day can bring means that the server has lost the thread: the answer is dropped.
 `refreshDeletes` FALSE never removes anybody, whatever the standard lets it mean.
+
+389 Directory Server sends every changed entry without what an account asks for by name: neither its id nor its lock,
+so that a locked person would look like an active one. Such entries are asked for again by their ids. It also answers
+from a log that was cut off behind the cookie, with success and without what was in there.
 Source: RFC 4533; docs/decisions/0015-increments.md
 """
 
 import base64
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -19,18 +24,28 @@ from sync.dialects.dialect import Dialect
 from sync.dn import dn_key, key_is_within
 from sync.entries import RawEntry, RejectedEntry
 from sync.errors import DoubtError, LDAPAnswerError, LDAPConnectionError
-from sync.ldap_reader import SUCCESS, TEMPORARY, LDAPSession
+from sync.ldap_reader import SUCCESS, TEMPORARY, LDAPSession, RootDSE
 from sync.ldap_results import describe_result
 from sync.ldap_settings import Search
+from sync.lookups import any_of, equals, find_names
 
 SYNC_REQUEST: Final = "1.3.6.1.4.1.4203.1.9.1.1"
 _STATE: Final = "1.3.6.1.4.1.4203.1.9.1.2"
 _DONE: Final = "1.3.6.1.4.1.4203.1.9.1.3"
 _REFRESH_REQUIRED: Final = 4096
-_ID_ATTRIBUTES: Final = frozenset({"entryuuid", "nsuniqueid"})
+_NS_ID: Final = "nsuniqueid"
+_ID_ATTRIBUTES: Final = frozenset({"entryuuid", _NS_ID})
 _STAMP: Final = "csn "
 _COOKIE: Final = "cookie "
 _NO_ATTRIBUTES: Final = ("1.1",)
+_IDS_AT_ONCE: Final = 50
+
+
+@dataclass(slots=True)
+class _Answer(Changes):
+    """One answer. `bare` are changed entries that came without the attribute that identifies them."""
+
+    bare: set[ExternalId] = field(default_factory=set)
 
 
 class ContentSync:
@@ -50,8 +65,11 @@ class ContentSync:
                 raise DoubtError(
                     f"the server names what is deleted by entryUUID or nsUniqueId, not by {attribute}"
                 )
-        if SYNC_REQUEST not in session.probe().texts("supportedcontrol"):
+        root = session.probe()
+        if SYNC_REQUEST not in root.texts("supportedcontrol"):
             raise DoubtError("the server offers no content synchronisation (overlay syncprov, or plug-in)")
+        if _NS_ID not in self._dialect.id_attributes and _is_389(root):
+            raise DoubtError("389 Directory Server names what is deleted by nsUniqueId alone")
         stamps = self._state_stamps(session)
         if stamps:
             # A question with nothing to answer shows whether this database has the overlay.
@@ -75,6 +93,10 @@ class ContentSync:
             cookie = self._cookie(search, mark, number)
             done, found = self._drain(session, search, cookie, tuple(sorted(wanted)), known)
             changes.entries += found.entries
+            changes.entries += self._read_again(session, search, found.bare, wanted)
+            if not now:
+                # Behind the answer, for the log may have been cut off while it was made.
+                _check_log(session.probe(), cookie)
             for sought, ids in found.gone.items():
                 changes.gone[sought] |= ids
             next_cookie = _told(done)
@@ -115,9 +137,10 @@ class ContentSync:
 
     def _drain(
         self, session: LDAPSession, search: Search, cookie: bytes, wanted: tuple[str, ...], known: int | None
-    ) -> tuple[SyncDone, Changes]:
+    ) -> "tuple[SyncDone, _Answer]":
         """Follow one answer to its end; `known` None for the first one, of which only the end is kept."""
-        names, limits, found = AttributeNames(), session.settings.limits, Changes({})
+        names, limits, found = AttributeNames(), session.settings.limits, _Answer({})
+        attribute = self._dialect.id_attributes[search.sought == "group"]
         added, number = 0, session.ask(search, wanted, (SYNC_REQUEST, ber.sync_request(cookie)))
         while True:
             head, content = session.next_message(number)
@@ -130,13 +153,16 @@ class ContentSync:
                     continue
                 dn, attributes, fault = ber.read_entry(content, head.start, head.stop, names, limits)
                 place = len(found.entries) + 1
-                found.entries.append(
-                    RawEntry(dn, attributes, place, search.sought)
-                    if fault is None
-                    else RejectedEntry(place, fault, dn, attributes, sought=search.sought)
-                )
+                if attribute not in attributes:
+                    found.bare.add(self._id(search, state.entry_id))
+                else:
+                    found.entries.append(
+                        RawEntry(dn, attributes, place, search.sought)
+                        if fault is None
+                        else RejectedEntry(place, fault, dn, attributes, sought=search.sought)
+                    )
                 added += state.state == ber.ADD
-                if added * 100 > known * self._percent or len(found.entries) > MOST_ENTRIES:
+                if added * 100 > known * self._percent or place + len(found.bare) > MOST_ENTRIES:
                     raise DoubtError(f"the server sends more than {added - 1} of {known} entries as new")
             elif head.kind == ber.INTERMEDIATE and known is not None:
                 self._take_info(content, head, search, found)
@@ -144,6 +170,24 @@ class ContentSync:
                 return self._end(session, content, head, search), found
             elif head.kind not in {ber.SEARCH_ENTRY, ber.SEARCH_REFERENCE, ber.INTERMEDIATE}:
                 raise LDAPAnswerError(f"{session.server} answered something else than was asked")
+
+    def _read_again(
+        self, session: LDAPSession, search: Search, ids: set[ExternalId], wanted: frozenset[str]
+    ) -> list[RawEntry]:
+        """The entries with all that is wanted. Who is not found has changed again, or cannot be read."""
+        attribute = self._dialect.id_attributes[search.sought == "group"]
+        ordered, asked = sorted(ids), tuple(sorted(wanted))
+        found: list[RawEntry] = []
+        for start in range(0, len(ordered), _IDS_AT_ONCE):
+            some = ordered[start : start + _IDS_AT_ONCE]
+            tests = any_of(equals(attribute, one.encode()) for one in some)
+            found += find_names(session, search, tests, asked)
+        if len(found) != len(ids):
+            raise DoubtError(
+                f"{len(ids) - len(found)} of {len(ids)} changed entries cannot be identified: they came without "
+                f"{attribute}, and are not found by it"
+            )
+        return found
 
     def _take_info(self, content: bytes, head: ber.Head, search: Search, found: Changes) -> None:
         info = ber.read_sync_info(content, head)
@@ -178,6 +222,21 @@ def _told(done: SyncDone) -> str:
     if not done.cookie:
         raise DoubtError("the server does not say how far its answer reaches")
     return base64.b64encode(done.cookie).decode("ascii")
+
+
+def _is_389(root: RootDSE) -> bool:
+    return any("389" in text for text in root.texts("vendorname"))
+
+
+def _check_log(root: RootDSE, cookie: bytes) -> None:
+    """Refuse an answer from a log that begins behind the cookie, where the server says how far it reaches back.
+
+    Source: 389 Directory Server, ldap/servers/plugins/sync/sync_util.c, sync_cookie_isvalid.
+    """
+    _, _, last_seen = cookie.rpartition(b"#")
+    for first in root.texts("firstchangenumber"):
+        if first.isdecimal() and last_seen.isdigit() and int(first) > int(last_seen) + 1:
+            raise DoubtError("the server's log of changes does not reach back")
 
 
 def _context_of(base: str, contexts: tuple[str, ...] | list[str]) -> str | None:

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.certificates import Certificates, make_certificates, today
+from tests.ds389 import DS389Factory, ds389_factory
 from tests.postgresql import (
     DatabaseFactory,
     default_binary_folders,
     enter_session_server,
     pick_server_user,
 )
+from tests.samba_dc import SambaDC, SambaFactory, samba_factory
 from tests.slapd import SlapdFactory, slapd_factory
 
 # `explore` looks at new cases on each run; `gate` repeats the same ones, so that a gate says the same thing
@@ -66,3 +68,32 @@ def make_slapd(
     """
     with slapd_factory(tmp_path_factory.mktemp("slapd"), certificates, os.environ) as factory:
         yield factory
+
+
+@pytest.fixture(scope="session")
+def make_ds389(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DS389Factory]:
+    """Make private 389 Directory Servers: `server = make_ds389(ldif)`. They end with the session.
+
+    Without the program the test is skipped, or failed when REQUIRE_389=1.
+    """
+    with ds389_factory(tmp_path_factory.mktemp("ds389"), os.environ) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def make_samba_dc(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[SambaFactory]:
+    """Make private Samba domain controllers: `dc = make_samba_dc()`. They end with the session.
+
+    Where none can run, the test is skipped, or failed when REQUIRE_SAMBA=1.
+    """
+    folder = tmp_path_factory.mktemp("samba")
+    with samba_factory(folder, certificates, os.environ, user=os.geteuid()) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def samba_dc(make_samba_dc: SambaFactory) -> SambaDC:
+    """One controller for all tests of a session: each makes a unit of its own there."""
+    return make_samba_dc()

@@ -4,6 +4,8 @@
 # PostgreSQL: one on PATH, the distribution's, or the wheel of the `dev` extra will do. Only where none of them
 # is there or runs, and this is root on Debian, is the distribution's package installed, without a cluster.
 # OpenLDAP: the distribution's, installed by root on Debian if it is missing, without a directory of the system's own.
+# 389 Directory Server: likewise; its package makes no directory.
+# Samba's domain controller: likewise, and none of its services is started.
 set -u
 
 python=$1
@@ -47,8 +49,48 @@ install_slapd() {
         { apt-get update -qq && apt-get install -qq --no-install-recommends -y slapd ldap-utils; }; } >/dev/null 2>&1
 }
 
+has_389() {
+    for folder in /usr/sbin /usr/local/sbin; do
+        [ -x "$folder/ns-slapd" ] && command -v ldapmodify >/dev/null 2>&1 && return 0
+    done
+    return 1
+}
+
+install_389() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing 389 Directory Server for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get install -qq --no-install-recommends -y 389-ds-base ldap-utils ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y 389-ds-base ldap-utils; }; } >/dev/null 2>&1
+}
+
+has_samba() {
+    [ -x /usr/sbin/samba ] && [ -x /usr/bin/samba-tool ] && [ -x /usr/bin/ldbmodify ] &&
+        [ -d /usr/share/samba/setup ] && command -v ldapmodify >/dev/null 2>&1
+}
+
+install_samba() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing Samba's domain controller for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    packages="samba samba-ad-dc samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind ldb-tools python3-samba"
+    # Only the programs are wanted: while they are installed, nothing may be started.
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && policy=/dev/null || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"; }
+    # shellcheck disable=SC2086 - names, one by one
+    { apt-get install -qq --no-install-recommends -y $packages ldap-utils ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y $packages ldap-utils; }; } >/dev/null 2>&1
+    installed=$?
+    [ "$policy" = /dev/null ] || rm -f "$policy"
+    return "$installed"
+}
+
 has_postgresql || install_postgresql ||
     echo "usher: no PostgreSQL server here; tests marked 'pg' will say so" >&2
 has_slapd || install_slapd ||
     echo "usher: no OpenLDAP server here; tests marked 'slapd' will say so" >&2
+has_389 || install_389 ||
+    echo "usher: no 389 Directory Server here; tests marked 'ds389' will say so" >&2
+has_samba || install_samba ||
+    echo "usher: no Samba domain controller here; tests marked 'samba' will say so" >&2
 exit 0

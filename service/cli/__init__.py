@@ -11,6 +11,7 @@ from service.cli.frame import RootGroup
 # Each is loaded when it is asked for: a question about access need not wait for a web server to be imported.
 _COMMANDS = {
     "serve": "running",
+    "worker": "running",
     "demo": "running",
     "doctor": "running",
     "db": "database",

@@ -1,8 +1,7 @@
-"""`usher directory add-ldap`, `test`, `preview` and `set-password`: directory servers, from the first look on."""
+"""`usher directory add-ldap`, `test` and `preview`: directory servers, from the first look on."""
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,27 +14,32 @@ from directory.changes import PutDirectory
 from directory.facts import UserFacts
 from directory.ids import DirectoryId, RoleId
 from provisioning.models import read_model
-from provisioning.state import StoredDirectory
 from service.administration import Administration
 from service.cli.changing import preview_document, show_people
+from service.cli.directory_password import (
+    PASSWORD_SETTINGS,
+    Option,
+    password_options,
+    put_with_passwords,
+    read_given_password,
+    set_password,
+    stack,
+)
 from service.cli.exits import OUTSIDE, REFUSED
 from service.cli.frame import Invocation, UsherCommand, current, organisation_option
 from service.cli.output import clean
 from service.cli.values import GUARD_HELP, parse_guards, seats_text
 from service.directories import OTHER_SETTINGS, LDAPDirectory, ldap_directory_settings
 from service.directory_preview import preview_directory
-from service.errors import InputError, NotFoundError
-from service.files import read_text
+from service.errors import InputError
 from service.ldap_examination import Examination, examine_directory
 from service.names import find_directory, find_role
-from service.passwords import LONGEST, check_password, forget_passwords, read_password, store_password
+from service.passwords import directory_passwords, read_password
 from service.wiring import utc_now
 from sync.dialects import DIALECTS
 from sync.errors import DialectError, LDAPSettingsError
 from sync.ldap_settings import StoredSettings, TLSMode
 from sync.run import Passwords
-
-Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # How the options are called by which the settings are given.
 _OPTIONS: Final[Mapping[str, str]] = {
@@ -50,45 +54,11 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "id_attribute": "--id-attribute",
     "page_size": "--page-size",
 }
-_PASSWORD_SETTINGS: Final = ("password_name", "next_password_name", "password_set_at")
-
-
-def _refuse_password(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        raise click.BadParameter(
-            "a password in the command line is seen by everybody on this machine and stays in the shell's history; "
-            "give it by --password-stdin or --password-file, and change it, since it has been seen now",
-            param=parameter,
-        )
-
-
-def _stack(*options: Option) -> Option:
-    """Several options as one."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_password_options = _stack(
-    click.option("--password-stdin", is_flag=True, help="Read the account's password from standard input."),
-    click.option(
-        "--password-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Read the account's password from this file; it is copied.",
-    ),
-    click.option(
-        "--password", "_password", hidden=True, expose_value=False, callback=_refuse_password, default=None
-    ),
-)
 
 
 def _connection_options(*, is_required: bool) -> Option:
     """What says which server is read, and how."""
-    return _stack(
+    return stack(
         click.option(
             "--server",
             "servers",
@@ -110,12 +80,13 @@ def _connection_options(*, is_required: bool) -> Option:
         click.option(
             "--bind-dn", default="", metavar="DN", help="The account that reads. Default: anonymous."
         ),
-        _password_options,
+        password_options,
         click.option(
             "--password-name",
             default="",
             metavar="NAME",
-            help="A file in USHER_DATA/passwords that others keep up, in place of a password that is copied there.",
+            help="A file in USHER_DATA/passwords that others keep up, such as a mounted secret, in place of a "
+            "password that is stored.",
         ),
         click.option(
             "--user-base",
@@ -183,23 +154,6 @@ def _parse_others(others: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read_password(*, password_stdin: bool, password_file: Path | None) -> str | None:
-    """The password that is handed in; None when none is."""
-    if password_stdin and password_file is not None:
-        raise click.UsageError("give --password-stdin or --password-file, not both")
-    if password_file is not None:
-        return check_password(read_text(password_file))
-    if not password_stdin:
-        return None
-    if sys.stdin.isatty():
-        return check_password(str(click.prompt("Password", hide_input=True, err=True)))
-    raw = sys.stdin.buffer.read(4 * LONGEST + 2)
-    try:
-        return check_password(raw.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise InputError(["the password is not UTF-8 text"]) from None
-
-
 @click.command("add-ldap", cls=UsherCommand)
 @click.argument("name")
 @_connection_options(is_required=True)
@@ -241,19 +195,18 @@ def add_ldap(
     call = current()
     administration = call.administration
     folder = call.settings.passwords
-    password = _read_password(password_stdin=password_stdin, password_file=password_file)
+    password = read_given_password(password_stdin=password_stdin, password_file=password_file)
     with administration.read() as reader:
         known = find_directory(reader, name) if is_change else None
         role: RoleId | None = (
             find_role(read_model(reader, reader.organisation()), default_role) if default_role else None
         )
     directory_id = known.directory_id if known else DirectoryId(administration.wiring.mint.id())
-    kept = {key: known.settings[key] for key in _PASSWORD_SETTINGS if key in known.settings} if known else {}
-    names_in_use = {str(kept[key]) for key in _PASSWORD_SETTINGS[:2] if key in kept}
+    kept = {key: str(known.settings.get(key, "")) for key in PASSWORD_SETTINGS} if known else {}
     directory = replace(
         _directory(connection),
-        password_name=password_name or str(kept.get("password_name", "")),
-        next_password_name="" if password_name else str(kept.get("next_password_name", "")),
+        password_name=password_name or kept.get("password_name", ""),
+        next_password_name="" if password_name or password else kept.get("next_password_name", ""),
         interval_seconds=interval,
         absence_grace_runs=grace,
         guard=parse_guards(guards),
@@ -262,20 +215,11 @@ def add_ldap(
     with _named_options():
         settings = ldap_directory_settings(directory, now=administration.wiring.clock())
     _check_account(directory, password, password_name, folder)
-    if password is not None:
-        _put_with_password(
-            administration,
-            known,
-            PutDirectory(directory_id, "ldap", name, settings, role, priority),
-            password,
-        )
-    else:
-        if "password_name" in settings and "password_set_at" in kept and not password_name:
-            settings["password_set_at"] = kept["password_set_at"]
-        administration.apply([PutDirectory(directory_id, "ldap", name, settings, role, priority)])
-        in_use = {str(settings[key]) for key in _PASSWORD_SETTINGS[:2] if key in settings}
-        if names_in_use - in_use:
-            forget_passwords(folder, directory_id, names_in_use=in_use)
+    put_with_passwords(
+        administration,
+        PutDirectory(directory_id, "ldap", name, settings, role, priority),
+        {} if password is None else {"password_name": password},
+    )
     every = f"read every {interval} s" if interval else "read by hand ('usher sync run')"
     servers = str(settings["servers"]).replace(",", ", ")
     call.output.say(
@@ -322,98 +266,6 @@ def _check_account(directory: LDAPDirectory, password: str | None, password_name
             read_password(folder, password_name)
 
 
-def _put_with_password(
-    administration: Administration,
-    known: StoredDirectory | None,
-    change: PutDirectory,
-    password: str,
-    *,
-    is_next: bool = False,
-) -> None:
-    """Store the password beside those in use, then the settings that name it, then forget what they name no more."""
-    folder = administration.wiring.settings.passwords
-    before = (
-        {str(known.settings[key]) for key in _PASSWORD_SETTINGS[:2] if key in known.settings}
-        if known
-        else set()
-    )
-    settings = {key: value for key, value in change.settings.items() if key != "next_password_name"}
-    file = store_password(folder, change.directory_id, password, names_in_use=before)
-    settings["next_password_name" if is_next else "password_name"] = file
-    settings["password_set_at"] = f"{administration.wiring.clock():%Y-%m-%dT%H:%M:%SZ}"
-    in_use = {str(settings[key]) for key in _PASSWORD_SETTINGS[:2] if key in settings}
-    try:
-        administration.apply([replace(change, settings=settings)])
-    except BaseException:
-        forget_passwords(folder, change.directory_id, names_in_use=before)
-        raise
-    forget_passwords(folder, change.directory_id, names_in_use=in_use)
-
-
-@click.command("set-password", cls=UsherCommand)
-@click.argument("name")
-@click.option(
-    "--password-file", type=click.Path(dir_okay=False, path_type=Path), help="Read it from this file."
-)
-@click.option(
-    "--password", "_password", hidden=True, expose_value=False, callback=_refuse_password, default=None
-)
-@click.option(
-    "--next",
-    "is_next",
-    is_flag=True,
-    help="Try it when the present one is refused, until --promote: for a change.",
-)
-@click.option(
-    "--promote", is_flag=True, help="Let the next one take the place of the present one, which is forgotten."
-)
-@organisation_option
-def set_password(name: str, password_file: Path | None, is_next: bool, promote: bool) -> None:
-    """Give an LDAP directory the password of its account, from standard input or a file.
-
-    To change it without a failed reading: set the new one with --next, change it at the directory server, then
-    --promote. While both are set, a reading may try both.
-    """
-    call = current()
-    administration = call.administration
-    if promote and (is_next or password_file is not None):
-        raise click.UsageError("--promote takes the password that was set with --next, and no other")
-    with administration.read() as reader:
-        known = find_directory(reader, name)
-    if known.kind != "ldap" or not known.settings.get("bind_dn"):
-        raise InputError([f"directory '{known.name}' has no account that a password could be of"])
-    change = PutDirectory(
-        known.directory_id, known.kind, known.name, known.settings, known.default_role, known.priority
-    )
-    if promote:
-        _promote(administration, known, change)
-        told = "its next password has taken the place of the old one, which is forgotten"
-    else:
-        password = _read_password(password_stdin=password_file is None, password_file=password_file)
-        _put_with_password(administration, known, change, password or "", is_next=is_next)
-        told = (
-            "its next password is set; it is tried when the present one is refused"
-            if is_next
-            else "its password is set"
-        )
-    call.output.say(
-        f"Directory '{clean(known.name)}': {told}. 'usher directory test {shlex.quote(known.name)}' tries it.",
-        {"directory": known.name, "id": known.directory_id, "next": is_next, "promoted": promote},
-    )
-
-
-def _promote(administration: Administration, known: StoredDirectory, change: PutDirectory) -> None:
-    settings = dict(known.settings)
-    following = settings.pop("next_password_name", "")
-    if not following:
-        raise NotFoundError(f"directory '{known.name}' has no next password; set one with --next")
-    settings["password_name"] = following
-    administration.apply([replace(change, settings=settings)])
-    forget_passwords(
-        administration.wiring.settings.passwords, known.directory_id, names_in_use={str(following)}
-    )
-
-
 # Looking at a server.
 
 
@@ -456,7 +308,7 @@ def _options_to_test(
     password_name: str,
     connection: Mapping[str, Any],
 ) -> tuple[StoredSettings, Passwords]:
-    password = _read_password(password_stdin=password_stdin, password_file=password_file)
+    password = read_given_password(password_stdin=password_stdin, password_file=password_file)
     directory = replace(_directory(connection), password_name=password_name)
     is_guessed = not directory.dialect
     with _named_options():
@@ -484,7 +336,10 @@ def _directory_to_test(
         raise InputError(
             [f"directory '{known.name}' is of the kind {known.kind}; only LDAP directories are tested"]
         )
-    return known.settings, partial(read_password, call.settings.passwords)
+    passwords = directory_passwords(
+        call.settings.passwords, call.administration.unit_of_work, known.directory_id
+    )
+    return known.settings, passwords
 
 
 def _show_examination(call: Invocation, found: Examination) -> None:
@@ -493,8 +348,9 @@ def _show_examination(call: Invocation, found: Examination) -> None:
         return
     line = call.output.line
     for finding in found.findings:
-        remedy = f" -> {clean(finding.remedy)}" if finding.remedy else ""
-        line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}{remedy}")
+        line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}")
+        if finding.remedy:
+            line(f"      -> {clean(finding.remedy)}")
     if found.user_samples:
         line()
         call.output.table(

@@ -1,4 +1,4 @@
-"""`usher serve`, `demo` and `doctor`: the service itself."""
+"""`usher serve`, `worker`, `demo` and `doctor`: the service itself."""
 
 import sys
 from contextlib import ExitStack
@@ -15,10 +15,14 @@ from service.demo import INTERVAL_SECONDS, PreparedDemo, command_name, next_step
 from service.demo_ldap import SUFFIX, ldap_steps, prepare_ldap_demo, sample_export
 from service.doctor import Level, examine
 from service.logs import set_up_logs
+from service.metrics import Metrics
 from service.opening import open_and_upgrade, open_for_service
 from service.server import serve as serve_until_stopped
 from service.settings import Settings, known_variables
 from service.slapd import PrivateSlapd, find_programs, run_slapd
+from service.worker import Worker, check_workers_fit
+
+_SCHEDULER_CONNECTIONS = 4
 
 
 def _at_address(settings: Settings, host: str | None, port: int | None) -> Settings:
@@ -31,7 +35,8 @@ def _at_address(settings: Settings, host: str | None, port: int | None) -> Setti
 def serve(host: str | None, port: int | None) -> None:
     """Run the service, until SIGTERM.
 
-    Web server and scheduler run in this one process.
+    Web server and scheduler run in this one process. With USHER_JOBS=workers it reads no directory itself, and leaves
+    that to 'usher worker'.
 
     The built-in server has no TLS: put a reverse proxy before it. On PostgreSQL several processes may share the work,
     such as 'granian --interface wsgi --workers 2 --blocking-threads 8 service.wsgi:app' (extra 'granian').
@@ -42,6 +47,28 @@ def serve(host: str | None, port: int | None) -> None:
     with ExitStack() as stack:
         wiring = open_for_service(settings, stack)
         serve_until_stopped(wiring)
+
+
+@click.command(cls=UsherCommand)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    help="How many directories are read at the same time. Default: USHER_RUN_THREADS, or 2.",
+)
+def worker(concurrency: int | None) -> None:
+    """Read directories for services that leave it to workers, until SIGTERM.
+
+    Any number of workers may run, on as many machines, beside any number of services with USHER_JOBS=workers on the
+    same PostgreSQL database. A worker that dies is replaced: what it was reading is taken up by another.
+    """
+    settings = current().settings
+    check_workers_fit(settings)
+    threads = concurrency or settings.run_threads
+    # Each run has a connection, and so have the scheduler's jobs.
+    settings = replace(settings, database_pool=max(settings.database_pool, threads + _SCHEDULER_CONNECTIONS))
+    set_up_logs(settings)
+    with ExitStack() as stack:
+        Worker(open_for_service(settings, stack), Metrics(), concurrency=threads).run()
 
 
 @click.command(cls=UsherCommand)
@@ -164,7 +191,8 @@ def doctor() -> None:
     if call.is_json:
         call.output.document(rows)
     for finding in [] if call.is_json else findings:
-        remedy = f" -> {clean(finding.remedy)}" if finding.remedy else ""
-        call.output.line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}{remedy}")
+        call.output.line(f"{finding.level.value:<5} {finding.about}: {clean(finding.text)}")
+        if finding.remedy:
+            call.output.line(f"      -> {clean(finding.remedy)}")
     if any(finding.level is Level.FAIL for finding in findings):
         click.get_current_context().exit(REFUSED)

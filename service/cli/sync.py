@@ -143,6 +143,8 @@ def _show_reading(call: Invocation, reading: Reading, counts: SnapshotCounts) ->
         call.output.line(f"{way} ({reading.method}): {clean(reading.method_reason)}.")
     if not reading.is_complete:
         call.output.line(f"Incomplete, so nobody is removed for being absent: {clean(reading.reason)}")
+    elif reading.reason:
+        call.output.line(f"Note: {clean(reading.reason)}.")
     _show_doubts(call, counts)
 
 
@@ -184,7 +186,7 @@ def _show_run(call: Invocation, known: StoredDirectory, done: Run) -> None:
             record.source_hash,
             record.counters,
             record.state != "partial",
-            record.reason,
+            record.reason if record.state in {"completed", "partial"} else "",
             record.method,
             record.method_reason,
         )

@@ -5,7 +5,14 @@ from sqlalchemy import Text
 
 from storage.tables import metadata
 
+_JOB_TABLES = "procrastinate_"
+
 connection = context.config.attributes["connection"]
+
+
+def include_name(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out of comparisons what is not ours: the tables of the job library."""
+    return not (kind == "table" and name is not None and name.startswith(_JOB_TABLES))
 
 
 def include_object(_item: object, name: str | None, kind: str, is_reflected: bool, _other: object) -> bool:
@@ -23,6 +30,7 @@ context.configure(
     # SQLite changes a column by making the table anew.
     render_as_batch=True,
     compare_type=True,
+    include_name=include_name,
     include_object=include_object,
 )
 with context.begin_transaction():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from directory.ids import ExternalId
 from sync.errors import DialectError
@@ -67,6 +68,11 @@ def external_id(values: list[bytes] | None, read: ReadId) -> ExternalId | None:
         return None
     text = read(values[0])
     return None if text is None else ExternalId(text)
+
+
+def id_value(attribute: str, external_id: ExternalId) -> bytes:
+    """The value by which a filter finds the id in the attribute, given in lower case."""
+    return UUID(external_id).bytes_le if attribute == "objectguid" else external_id.encode()
 
 
 _READERS: Final[dict[str, ReadId]] = {

@@ -5,7 +5,9 @@ from provisioning.state import Cursor
 from storage.service_store import SQLServiceStore
 from tests.conformance.builders import MINUTE, NOW, Tenant, group, user
 
-CURSOR = Cursor("timestamps", {"server": "a:389"}, {"stamp": "20261121120000Z"}, NOW, "it was asked for")
+CURSOR = Cursor(
+    "timestamps", {"server": "a:389"}, {"stamp": "20261121120000Z"}, NOW, "it was asked for", "b:389", 2
+)
 
 
 def test_a_cursor_comes_back_as_it_was_saved(tenant: Tenant) -> None:

@@ -162,6 +162,41 @@ def test_one_directory_is_claimed_by_hand_unless_it_is_held(fresh_database: Data
     assert store.claim(DirectoryId(new_id()), "cli", NOW, NOW + MINUTE) is None
 
 
+def test_due_directories_are_named_without_being_taken(fresh_database: Database) -> None:
+    store = SQLServiceStore(fresh_database)
+    late, early, _future, _by_hand = _add_directories(fresh_database, NOW, NOW - MINUTE, NOW + MINUTE, None)
+
+    assert store.directories_due(NOW, 9) == [early, late]
+    assert store.directories_due(NOW, 1) == [early]
+    store.claim(early, "worker", NOW, NOW + MINUTE)
+    assert store.directories_due(NOW, 9) == [late]
+
+
+def test_a_directory_that_is_not_due_is_not_claimed_for_a_job(fresh_database: Database) -> None:
+    store = SQLServiceStore(fresh_database)
+    due, future, by_hand = _add_directories(fresh_database, NOW, NOW + MINUTE, None)
+
+    def claim(directory_id: DirectoryId) -> Claim | None:
+        return store.claim(directory_id, "job", NOW, NOW + MINUTE, only_due=True)
+
+    assert [claim(future), claim(by_hand)] == [None, None]
+    assert claim(due) is not None
+    assert claim(due) is None
+
+
+def test_the_lease_of_an_owner_who_is_gone_is_ended_and_no_other(fresh_database: Database) -> None:
+    store = SQLServiceStore(fresh_database)
+    (directory_id,) = _add_directories(fresh_database, NOW)
+    held = store.claim(directory_id, "job 7, attempt 1", NOW, NOW + MINUTE)
+    assert held is not None
+
+    assert store.release_owner(directory_id, "job 7, attempt 2")
+    assert store.claim(directory_id, "other", NOW, NOW + MINUTE) is None
+    assert store.release_owner(directory_id, "job 7, attempt 1")
+    assert not store.release(held)
+    assert store.claim(directory_id, "other", NOW, NOW + MINUTE) is not None
+
+
 def test_organisations_with_pending_members_are_found(fresh_database: Database) -> None:
     store = SQLServiceStore(fresh_database)
     quiet, busy, busier = (make_tenant(fresh_database) for _ in range(3))

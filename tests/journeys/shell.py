@@ -153,6 +153,13 @@ class Shell:
             *options,
         )
 
+    def passwords(self, directory: str = "hq") -> dict[str, str]:
+        """The passwords that are sealed for a directory."""
+        with self.read() as reader:
+            holder = next(known.directory_id for known in reader.directories() if known.name == directory)
+            sealed = {name: reader.secret(holder, name) for name in ("password", "next_password")}
+        return {name: secret.decode() for name, secret in sealed.items() if secret is not None}
+
     def seats(self) -> tuple[int, int]:
         """Seats used, and people waiting."""
         document = self.json("seats")

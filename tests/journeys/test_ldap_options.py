@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from directory.changes import PutDirectory
+from service.administration import Administration
+from storage.secrets import make_key_ring_text
 from tests.journeys.exports import BASE
-from tests.journeys.shell import Shell
+from tests.journeys.shell import ACME, Shell
+from tests.service.worlds import OPERATOR
 
 SERVER = ("--server", "ldaps://ldap.acme.example", "--user-base", f"ou=people,{BASE}")
 READER = ("--bind-dn", f"cn=reader,{BASE}")
@@ -74,14 +78,15 @@ def test_a_password_comes_from_one_place(shell: Shell, tmp_path: Path) -> None:
     assert "not both" in both
     assert "not both" in named
     assert "cannot be read" in missing
-    assert stored_files(shell) == []
+    assert shell.json("directory", "list") == []
 
 
 def test_a_password_from_standard_input_is_stored_without_its_line_s_end(shell: Shell) -> None:
     result = shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2\n")
 
     assert result.exit_code == 0, result.stderr
-    assert [path.read_text(encoding="utf-8") for path in stored_files(shell)] == ["hunter2"]
+    assert shell.passwords() == {"password": "hunter2"}
+    assert stored_files(shell) == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_standard_input_that_holds_no_password_is_refused(shell: Shell, stdin: b
 
     assert result.exit_code == 1
     assert words in result.stderr
-    assert stored_files(shell) == []
+    assert shell.json("directory", "list") == []
 
 
 def test_a_password_that_others_keep_up_is_named_and_never_removed(shell: Shell) -> None:
@@ -105,10 +110,82 @@ def test_a_password_that_others_keep_up_is_named_and_never_removed(shell: Shell)
     result = shell.invoke("directory", "set-password", "hq", stdin="hunter3")
 
     assert result.exit_code == 0
-    assert mounted.exists()
-    assert len(stored_files(shell)) == 2
+    assert shell.passwords() == {"password": "hunter3"}
     shell.answer(*ADD, *READER, "--password-name", "mounted", "--replace")
+    assert shell.passwords() == {}
     assert stored_files(shell) == [mounted]
+
+
+def use_files(shell: Shell, **passwords: str) -> None:
+    """Have the directory name files, as those do that an earlier release has set up."""
+    shell.settings.passwords.mkdir(exist_ok=True)
+    with shell.wiring() as wiring:
+        state = wiring.store.organisation(ACME)
+        assert state is not None
+        administration = Administration(wiring, state.organisation_id, OPERATOR)
+        with administration.read() as reader:
+            (hq,) = reader.directories()
+        names = {setting: f"{hq.directory_id}.{number}" for number, setting in enumerate(passwords, 1)}
+        for setting, name in names.items():
+            (shell.settings.passwords / name).write_text(passwords[setting], encoding="utf-8")
+        settings = {**hq.settings, **names, "password_set_at": "2026-03-01T00:00:00Z"}
+        administration.apply([PutDirectory(hq.directory_id, "ldap", hq.name, settings)])
+
+
+def test_a_password_in_a_file_of_an_earlier_release_stays_until_a_new_one_is_sealed(shell: Shell) -> None:
+    shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
+    use_files(shell, password_name="in a file")
+    (file,) = stored_files(shell)
+
+    shell.answer(*ADD, *READER, "--page-size", "100", "--replace")
+    assert shell.json("directory", "status")["settings"]["password_name"] == file.name
+    assert file.exists()
+    assert shell.passwords() == {}
+
+    shell.invoke("directory", "set-password", "hq", stdin="hunter3")
+    assert shell.passwords() == {"password": "hunter3"}
+    settings = shell.json("directory", "status")["settings"]
+    assert settings["password_name"] == "sealed:password"
+    assert "password_set_at" not in settings
+    assert stored_files(shell) == []
+
+
+def test_a_next_password_in_a_file_of_an_earlier_release_takes_its_place(shell: Shell) -> None:
+    shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
+    use_files(shell, password_name="old", next_password_name="new")
+
+    shell.answer("directory", "set-password", "hq", "--promote")
+
+    (file,) = stored_files(shell)
+    assert file.read_text(encoding="utf-8") == "new"
+    settings = shell.json("directory", "status")["settings"]
+    assert settings["password_name"] == file.name
+    assert "next_password_name" not in settings
+
+
+def test_a_next_password_takes_the_place_of_the_present_one(shell: Shell) -> None:
+    shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
+    shell.invoke("directory", "set-password", "hq", "--next", stdin="hunter3")
+    assert shell.passwords() == {"password": "hunter2", "next_password": "hunter3"}
+    shell.mark()
+
+    shell.answer("directory", "set-password", "hq", "--promote")
+
+    assert shell.passwords() == {"password": "hunter3"}
+    said = shell.new_events()
+    assert [body["action"] for body in said] == ["directory.updated", *["directory.secret_changed"] * 2]
+    assert "hunter" not in str(said)
+
+
+def test_a_password_whose_key_is_lost_is_told_and_can_be_set_again(shell: Shell) -> None:
+    shell.invoke(*ADD, *READER, "--password-stdin", stdin="hunter2")
+    shell.settings.key_file.write_text(make_key_ring_text("k9"), encoding="utf-8")
+
+    told = shell.answer("sync", "run", code=3)
+    assert "needs key 'k1', which is not on the key ring" in told
+
+    shell.invoke("directory", "set-password", "hq", stdin="hunter3")
+    assert shell.passwords() == {"password": "hunter3"}
 
 
 def test_a_changed_directory_keeps_its_password_and_an_anonymous_one_forgets_it(shell: Shell) -> None:
@@ -121,7 +198,7 @@ def test_a_changed_directory_keeps_its_password_and_an_anonymous_one_forgets_it(
 
     shell.answer(*ADD, "--replace")
     assert "password_name" not in shell.json("directory", "status")["settings"]
-    assert stored_files(shell) == []
+    assert shell.passwords() == {}
 
 
 def test_a_directory_that_is_refused_leaves_no_password(shell: Shell) -> None:
@@ -131,7 +208,7 @@ def test_a_directory_that_is_refused_leaves_no_password(shell: Shell) -> None:
 
     assert result.exit_code == 1
     assert "a directory named 'hq' exists" in result.stderr
-    assert stored_files(shell) == []
+    assert shell.passwords() == {}
 
 
 def test_only_a_directory_with_an_account_has_a_password(shell: Shell) -> None:

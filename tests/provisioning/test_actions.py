@@ -20,6 +20,7 @@ from directory.changes import (
     LiftBlock,
     NoteTokenEnding,
     PutDirectory,
+    PutDirectorySecret,
     PutGroup,
     PutRole,
     PutRule,
@@ -77,6 +78,9 @@ from tests.sync.builders import group, person
 OF_THE_SERVICE = {
     "organisation.created",
     "environment.loaded",
+    "key.added",
+    "key.rotated",
+    "key.dropped",
     "log.read",
     "scim_log.read",
     "scim_log.replayed",
@@ -152,7 +156,7 @@ def by_administrators(world: World, hq: DirectoryId) -> None:
             world.do(RemoveMember(ida))
         else:
             world.do(EndInvitation(invitation_id))
-    world.do(PutDirectory(hq, "ldap", "hq", {"note": "moved"}))
+    world.do(PutDirectory(hq, "ldap", "hq", {"note": "moved"}), PutDirectorySecret(hq, "password", b"secret"))
     preview = preview_changes(world.command(SetPlan("Standard")), **world.tools)
     assert isinstance(preview, Foresight)
     apply_previewed(world.command(SetPlan("Standard")), preview.plan_hash, **world.tools)

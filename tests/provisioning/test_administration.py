@@ -27,6 +27,7 @@ from directory.changes import (
     NameMatch,
     NoteTokenEnding,
     PutDirectory,
+    PutDirectorySecret,
     PutRole,
     PutRule,
     PutScope,
@@ -55,8 +56,8 @@ from directory.ids import (
     ScopeId,
 )
 from directory.sso_changes import SSOChange
-from provisioning.administration import render_match
 from provisioning.errors import RefusalCode
+from provisioning.rule_statements import render_match
 from provisioning.state import UNLIMITED, SeatPolicy
 from tests.builders import (
     ADMIN,
@@ -288,10 +289,11 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
     tried = {type(say(office)) for _, say, _ in CASES.values()}
 
     # These have tests of their own: the first begins a world, the second can be said once only, the others are about
-    # tokens and single sign-on.
+    # tokens, secrets and single sign-on.
     elsewhere = {
         EnrolOwner,
         AcceptInvitation,
+        PutDirectorySecret,
         PutToken,
         RevokeToken,
         NoteTokenEnding,

@@ -1,13 +1,16 @@
 """A preview says what the command then does, and applying it does nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from directory.changes import (
+    AddDomain,
     Change,
     DeactivateUser,
     EndInvitation,
@@ -25,7 +28,9 @@ from directory.changes import (
 from directory.ids import DirectoryId, InvitationId, OverrideId, RoleId, RuleId
 from provisioning import apply, consequences
 from provisioning.commands import Applied, Refused
-from provisioning.foresight import Foresight, apply_previewed, preview_changes
+from provisioning.errors import RefusalCode
+from provisioning.foresight import Foresight, apply_previewed, preview_changes, preview_parts
+from provisioning.plans import DirectoryPlan
 from storage.engine import Database
 from tests.builders import (
     ADMIN,
@@ -348,3 +353,79 @@ def rules_of(world: World) -> list[PutRule]:
 def scopes_of(world: World) -> list[str]:
     with world.read() as reader:
         return [node.scope_id for node in reader.model_inputs().scopes]
+
+
+# In parts.
+
+
+@pytest.fixture
+def plan(office: tuple[World, DirectoryId, RuleId]) -> DirectoryPlan:
+    """People who leave, come, move and change with their groups, under rules on groups, one nested, one deleted."""
+    world, hq, _ = office
+    world.push(hq, put_group("gone"), put_group("inner"), add_members("gone", "ann", "bob", "cid"))
+    world.put_rule(world.group(hq, "gone").group_id, WORKER)
+    pairs = [("inner", "gus"), ("inner", "new0"), ("team", "new1"), ("inner", "ann")]
+    return DirectoryPlan(
+        directory_id=hq,
+        base="",
+        put_users=tuple(put_user(f"new{number}") for number in range(5)),
+        deactivate=(external("dora"),),
+        put_groups=(put_group("fresh"),),
+        delete_groups=(external("gone"),),
+        add_members=tuple((external(group), external(user)) for group, user in pairs),
+        remove_members=((external("team"), external("ann")), (external("team"), external("dora"))),
+        add_subgroups=((external("team"), external("inner")),),
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_what_is_foreseen_in_parts_is_what_is_foreseen_at_once(
+    office: tuple[World, DirectoryId, RuleId], plan: DirectoryPlan, size: int
+) -> None:
+    world, hq, _ = office
+    command = world.command(directory_id=hq, kind="run")
+    everything = tuple(chain.from_iterable(plan.batches(100)))
+    world.events()
+
+    at_once = preview_changes(replace(command, changes=everything), **world.tools)
+    in_parts = preview_parts(command, plan.rehearsals(size), **world.tools)
+
+    assert isinstance(at_once, Foresight)
+    assert isinstance(in_parts, Foresight)
+    assert shown(in_parts) == shown(at_once)
+    assert len(at_once.preview.changes) >= 5
+    assert world.events() == ["mapping.previewed", "mapping.previewed"]
+
+
+def shown(seen: Foresight) -> tuple[object, ...]:
+    """What there is to see, by names: newcomers get other ids each time."""
+    people = sorted(
+        (seen.names[change.member_id], change.before, change.after) for change in seen.preview.changes
+    )
+    waiting = sorted(seen.names.get(member_id, member_id) for member_id in seen.waiting)
+    return people, seen.seats_before, seen.seats_after, seen.seat_limit, waiting, seen.preview.unchanged
+
+
+def test_others_write_between_two_parts(
+    office: tuple[World, DirectoryId, RuleId], plan: DirectoryPlan
+) -> None:
+    world, hq, _ = office
+
+    def parts() -> Iterator[tuple[Change, ...]]:
+        for number, part in enumerate(plan.rehearsals(2)):
+            yield part
+            world.do(AddDomain(f"{number}.example.org"))
+
+    assert isinstance(preview_parts(world.command(directory_id=hq), parts(), **world.tools), Foresight)
+    with world.read() as reader:
+        assert "0.example.org" in reader.domains()
+
+
+def test_a_part_that_is_refused_refuses_the_whole(office: tuple[World, DirectoryId, RuleId]) -> None:
+    world, hq, _ = office
+    parts = [(put_user("new"),), (put_user("", user_name="\0"),)]
+
+    outcome = preview_parts(world.command(directory_id=hq), parts, **world.tools)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.code is RefusalCode.INVALID

@@ -78,6 +78,38 @@ def test_a_plan_goes_from_those_who_leave_to_groups_that_are_gone() -> None:
     assert PLAN.count_people() == 4
 
 
+@pytest.mark.parametrize("size", [1, 2, 10])
+def test_what_is_rehearsed_says_everything_of_its_people_and_of_all_groups(size: int) -> None:
+    parts = list(PLAN.rehearsals(size))
+
+    assert parts[0][:3] == (
+        put_group("team"),
+        AddSubgroups(external("team"), (external("night"),)),
+        RemoveSubgroups(external("team"), (external("day"),)),
+    )
+    assert all(part[:3] == parts[0][:3] and part[-1] == DeleteGroup(external("gone")) for part in parts)
+    assert parts[0][3] == DeactivateUser(external("old"), "absent")
+    people = [change for part in parts for change in part[3:-1]]
+    if size == 1:
+        assert people == [
+            DeactivateUser(external("old"), "absent"),
+            put_user("ann"),
+            RemoveMembers(external("night"), (external("ann"),)),
+            AddMembers(external("team"), (external("ann"),)),
+            put_user("bob", active=False),
+            RemoveMembers(external("team"), (external("bob"),)),
+            AddMembers(external("team"), (external("cid"),)),
+        ]
+    assert len(parts) == -(-4 // size)
+
+
+def test_a_plan_of_groups_alone_is_rehearsed_in_one_part() -> None:
+    assert list(DirectoryPlan(DirectoryId("d"), "", put_groups=(put_group("team"),)).rehearsals(5)) == [
+        (put_group("team"),)
+    ]
+    assert list(DirectoryPlan(DirectoryId("d"), "").rehearsals(5)) == [()]
+
+
 def test_fingerprints_of_groups_come_last_and_only_where_there_is_one() -> None:
     settled = PutGroup(put_group("a").group, b"1")
     plan = replace(PLAN, put_groups=(settled, put_group("b")))

@@ -9,7 +9,7 @@ from audit.body import EventBody
 from audit.sentences import describe
 from directory.changes import NoteTokenEnding, PutDirectory, PutToken, RevokeToken
 from directory.ids import DirectoryId, RunId
-from provisioning.administration import PUSH_SETTINGS
+from provisioning.directory_statements import PUSH_SETTINGS
 from provisioning.resources import StoredToken
 from provisioning.tokens import MOST_LIVE_TOKENS, is_live
 from scim.profiles import PROFILES

@@ -230,3 +230,34 @@ def test_the_request_log_is_kept_as_long_as_the_settings_say(
     clock.advance(days=2)
     assert jobs.delete_logged_requests(world.wiring) == 5
     assert len(logged_ids(world, token)) == 1
+
+
+def test_what_two_processes_do_at_once_is_done_once(
+    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen that it is due; the second comes to the lock when the first has done it."""
+    add_token(world, days=1)
+    with world.read() as reader:
+        root = reader.organisation().root_scope_id
+        anna = find_member(reader, "anna").member_id
+    until = clock() + timedelta(hours=1)
+    role = ((RoleId("Operator"), root),)
+    world.apply([SetOverride(OverrideId(world.wiring.mint.id()), anna, role, "stand-in", until)])
+    clock.advance(hours=2)
+    apply = Administration.apply
+
+    for job, action in (
+        (jobs.end_what_is_due, "override.ended"),
+        (jobs.note_ending_tokens, "token.expiring"),
+    ):
+        done = []
+
+        def come_first(self: Administration, changes: Sequence[Change]) -> Applied:
+            monkeypatch.setattr(Administration, "apply", apply)
+            done.append(job(self.wiring))  # noqa: B023 - called within this turn of the loop
+            return apply(self, changes)
+
+        monkeypatch.setattr(Administration, "apply", come_first)
+        assert job(world.wiring) == 0
+        assert done == [1]
+        assert [body["action"] for body in last_bodies(world, 99)].count(action) == 1

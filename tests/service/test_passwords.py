@@ -1,14 +1,17 @@
-"""A directory's password lies in a file that its settings name, and nowhere else."""
+"""A directory's password is sealed or lies in a file, as its settings say, and is nowhere else."""
 
-import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from directory.changes import PutDirectory, PutDirectorySecret
 from directory.ids import DirectoryId
-from service.errors import FileAccessError, InputError
-from service.passwords import check_password, forget_passwords, read_password, store_password
+from service.administration import Administration
+from service.errors import InputError
+from service.passwords import check_password, directory_passwords, forget_passwords, read_password
 from sync.errors import LDAPSettingsError
+from tests.service.worlds import HandClock, small_world
 
 HQ = DirectoryId("0197f9a0-0000-7000-8000-000000000001")
 
@@ -36,43 +39,40 @@ def test_a_file_that_cannot_be_read_is_named_and_never_shown(tmp_path: Path) -> 
         read_password(tmp_path, "branch")
 
 
-# Storing.
+# Sealed.
 
 
-def test_a_password_is_written_to_a_new_file_that_only_its_owner_may_read(tmp_path: Path) -> None:
-    folder = tmp_path / "passwords"
-
-    first = store_password(folder, HQ, "one", names_in_use=())
-    second = store_password(folder, HQ, "two", names_in_use={first})
-
-    assert {name: read_password(folder, name) for name in (first, second)} == {first: "one", second: "two"}
-    assert stat.S_IMODE((folder / first).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[Administration]:
+    with small_world(tmp_path, HandClock()) as administration:
+        secret = PutDirectorySecret(HQ, "password", "s\u00e9same ".encode())
+        administration.apply([PutDirectory(HQ, "ldap", "server", {}), secret])
+        yield administration
 
 
-def test_what_a_command_that_was_cut_off_has_left_is_written_over(tmp_path: Path) -> None:
-    name = store_password(tmp_path, HQ, "one", names_in_use=())
+def test_a_name_leads_to_a_secret_or_to_a_file(sealed: Administration, tmp_path: Path) -> None:
+    (tmp_path / "mounted").write_text("other", encoding="utf-8")
+    give = directory_passwords(tmp_path, sealed.unit_of_work, HQ)
 
-    assert store_password(tmp_path, HQ, "two", names_in_use=()) == name
-    assert read_password(tmp_path, name) == "two"
+    assert give("sealed:password") == "s\u00e9same "
+    assert give("mounted") == "other"
+
+
+def test_a_secret_that_is_not_there_is_told_with_what_to_do(sealed: Administration, tmp_path: Path) -> None:
+    give = directory_passwords(tmp_path, sealed.unit_of_work, HQ)
+
+    with pytest.raises(LDAPSettingsError, match=r"'next_password'.* is not stored.*set-password"):
+        give("sealed:next_password")
 
 
 def test_only_files_made_here_and_named_no_more_are_forgotten(tmp_path: Path) -> None:
-    first = store_password(tmp_path, HQ, "one", names_in_use=())
-    second = store_password(tmp_path, HQ, "two", names_in_use={first})
-    (tmp_path / "mounted").write_text("kept", encoding="utf-8")
+    first, second = f"{HQ}.1", f"{HQ}.2"
+    for name in (first, second, "mounted"):
+        (tmp_path / name).write_text("kept", encoding="utf-8")
 
     forget_passwords(tmp_path, HQ, names_in_use={second, "mounted"})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([second, "mounted"])
-
-
-def test_a_folder_that_cannot_be_written_is_told_without_the_password(tmp_path: Path) -> None:
-    (tmp_path / "passwords").write_text("a file", encoding="utf-8")
-
-    with pytest.raises(FileAccessError, match="cannot be written") as caught:
-        store_password(tmp_path / "passwords", HQ, "hunter2", names_in_use=())
-    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\r\n", "two\nlines", "hunter\0", "x" * 1025])

@@ -1,4 +1,4 @@
-"""The ticker takes what is due, once; a job that fails keeps no other from running."""
+"""The ticker calls its jobs, hands due directories on, and says when it does not."""
 
 import threading
 from collections.abc import Iterator
@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from directory.ids import DirectoryId
-from provisioning.errors import StaleFenceError
-from provisioning.state import Claim as Lease
-from service import scheduler as scheduling
 from service.administration import Administration
 from service.metrics import Metrics
-from service.runs import Run, claim_directory, run_claimed
-from service.scheduler import Scheduler
-from service.wiring import Wiring
-from storage.errors import DatabaseUnavailableError
+from service.scheduler import ScheduledJob, Scheduler
 from tests.service.worlds import HandClock, active_mails, small_world, write_export
 
 
@@ -35,93 +28,6 @@ def scheduler(world: Administration) -> Iterator[Scheduler]:
     made = Scheduler(world.wiring, Metrics())
     yield made
     made.stop()
-
-
-def test_due_directory_is_run_once(scheduler: Scheduler, world: Administration, clock: HandClock) -> None:
-    write_export(world.wiring, "anna", "ben", "carl")
-    assert scheduler.tick() == 0
-
-    clock.advance(minutes=2)
-    assert scheduler.tick() == 1
-    scheduler.wait_for_runs()
-    assert scheduler.tick() == 0
-
-    assert "carl@acme.example" in active_mails(world)
-    # Missed runs coalesce: the next one lies ahead.
-    with world.read() as reader:
-        (directory,) = reader.directories()
-    assert directory.next_run_at is not None
-    assert directory.next_run_at > clock()
-
-
-def test_no_more_is_claimed_than_there_are_threads(
-    scheduler: Scheduler, world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    go_on = threading.Event()
-    started = threading.Event()
-    claims: list[int] = []
-
-    def slow(_wiring: Wiring, _lease: Lease, **_options: object) -> Run:
-        started.set()
-        go_on.wait(30)
-        raise StaleFenceError("overtaken")
-
-    def claim(_wiring: Wiring, *, limit: int) -> list[Lease]:
-        claims.append(limit)
-        return [Lease(world.organisation_id, DirectoryId("d"), 1)] if len(claims) == 1 else []
-
-    monkeypatch.setattr(scheduling, "run_claimed", slow)
-    monkeypatch.setattr(scheduling, "claim_due", claim)
-    scheduler.tick()
-    started.wait(30)
-    scheduler.tick()
-    go_on.set()
-    scheduler.wait_for_runs()
-    scheduler.tick()
-
-    assert claims == [2, 1, 2]
-
-
-def test_failing_run_is_counted_and_gives_its_lease_back(
-    world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metrics = Metrics()
-    scheduler = Scheduler(world.wiring, metrics)
-    clock.advance(minutes=2)
-
-    def broken(*_: object, **__: object) -> object:
-        raise DatabaseUnavailableError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("service.runs.plan_directory", broken)
-        assert scheduler.tick() == 1
-        scheduler.wait_for_runs()
-    assert metrics.registry.get_sample_value("usher_job_failures_total", {"job": "run"}) == 1
-
-    assert scheduler.tick() == 1
-    scheduler.wait_for_runs()
-    scheduler.stop()
-    assert metrics.registry.get_sample_value("usher_runs_total", {"state": "completed"}) == 1
-
-
-def test_stop_ends_a_run_between_two_batches(
-    scheduler: Scheduler, world: Administration, clock: HandClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("provisioning.runs.RUN_BATCH_SIZE", 1)
-    clock.advance(minutes=2)
-    write_export(world.wiring, "anna", "ben", *(f"new{number}" for number in range(5)))
-    (lease,) = world.wiring.store.claim_due("me", clock(), clock().replace(year=clock().year + 1), 1)
-    scheduler._stopping.set()
-
-    scheduler._run(lease)
-
-    with world.read() as reader:
-        (directory,) = reader.directories()
-        stored = reader.counts(directory.directory_id)["users"]
-    assert stored < 7
-    # Whoever comes next goes on: the lease is free.
-    assert run_claimed(world.wiring, claim_directory(world.wiring, directory)).record.state == "completed"
-    assert len(active_mails(world)) == 8
 
 
 def test_health_says_why_nothing_is_done(
@@ -150,3 +56,46 @@ def test_started_scheduler_runs_its_jobs_at_once(
     never = threading.Event()
 
     assert any("carl@acme.example" in active_mails(world) or never.wait(0.1) for _ in range(300))
+
+
+class CallsNoted:
+    """A dispatcher that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def dispatch(self) -> int:
+        self.calls.append("dispatch")
+        return 3
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_what_is_due_goes_to_the_dispatcher_until_the_stop(world: Administration) -> None:
+    noted = CallsNoted()
+    scheduler = Scheduler(world.wiring, Metrics(), noted)
+
+    assert scheduler.tick() == 3
+    scheduler.stop()
+    assert scheduler.tick() == 0
+    assert noted.calls == ["dispatch", "stop", "close"]
+
+
+def test_a_job_that_fails_is_counted_and_keeps_no_other_from_running(world: Administration) -> None:
+    done = threading.Event()
+    metrics = Metrics()
+
+    def fail() -> None:
+        raise ArithmeticError
+
+    further = [ScheduledJob("bad", fail, 3600), ScheduledJob("good", done.set, 3600)]
+    scheduler = Scheduler(world.wiring, metrics, CallsNoted(), further=further)
+    scheduler.start()
+    assert done.wait(30)
+    scheduler.stop()
+
+    assert metrics.registry.get_sample_value("usher_job_failures_total", {"job": "bad"}) == 1

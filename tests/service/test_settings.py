@@ -152,3 +152,30 @@ def test_secrets_are_not_shown() -> None:
 def test_every_known_variable_is_of_a_setting() -> None:
     assert len(known_variables()) == len(set(known_variables()))
     assert {"USHER_DATA", "USHER_SECRET_KEY_FILE", "USHER_ORGANISATION"} <= set(known_variables())
+
+
+def test_workers_are_for_postgresql() -> None:
+    settings = load_settings({"USHER_DATABASE_URL": "postgresql://db/usher", "USHER_JOBS": "Workers"})
+
+    assert (settings.jobs, settings.is_on_sqlite) == ("workers", False)
+    assert faults(USHER_JOBS="workers") == (
+        "USHER_JOBS is workers, but SQLite serves one process; set USHER_DATABASE_URL to a PostgreSQL database, "
+        "or leave USHER_JOBS out",
+    )
+
+
+def test_a_worker_counts_as_dead_after_three_heartbeats_at_the_soonest() -> None:
+    settings = load_settings(
+        {
+            "USHER_WORKER_HEARTBEAT_SECONDS": "10",
+            "USHER_WORKER_STALLED_SECONDS": "30",
+            "USHER_WORKER_RECOVERY_SECONDS": "15",
+        }
+    )
+
+    assert settings.worker_heartbeat_seconds == 10
+    assert (settings.worker_stalled_seconds, settings.worker_recovery_seconds) == (30, 15)
+    assert faults(USHER_WORKER_HEARTBEAT_SECONDS="2") == (
+        "USHER_WORKER_STALLED_SECONDS must be at least 3 times USHER_WORKER_HEARTBEAT_SECONDS, or a worker that is "
+        "slow counts as dead",
+    )

@@ -12,6 +12,7 @@ from storage.secrets import (
     make_key_ring_text,
     open_with_own_key,
     seal_with_own_key,
+    sealing_key,
 )
 
 OLD, NEW = b"1" * 32, b"2" * 32
@@ -130,3 +131,43 @@ def test_faults_of_a_ring_are_told_together_without_its_keys() -> None:
 def test_an_empty_ring_is_refused(text: str) -> None:
     with pytest.raises(KeyRingError, match="it holds no key"):
         load_key_ring(text)
+
+
+# Following a ring that changes.
+
+
+def followed(*later: KeyRing | None) -> KeyRing:
+    """A ring of the old key, told of these in their order, and of no further change."""
+    rings = iter(later)
+    return KeyRing({"k1": OLD}, "k1", changed=lambda: next(rings, None))
+
+
+def test_a_ring_follows_a_rotation_before_it_seals() -> None:
+    ring = followed(None, KeyRing({"k2": NEW, "k1": OLD}, "k2"))
+    before, after = ring.seal(b"secret", PLACE), ring.seal(b"secret", PLACE)
+
+    assert (sealing_key(before), sealing_key(after)) == ("k1", "k2")
+    assert (ring.is_current(before), ring.is_current(after)) == (False, True)
+    assert ring.current_id == "k2"
+    assert ring.key_ids == {"k1", "k2"}
+
+
+def test_a_ring_looks_for_the_key_that_a_value_needs() -> None:
+    rotated = KeyRing({"k2": NEW}, "k2")
+    sealed = rotated.seal(b"secret", PLACE)
+
+    assert followed(rotated).open(sealed, PLACE) == b"secret"
+    with pytest.raises(SealError, match="needs key 'k2'"):
+        followed(None).open(sealed, PLACE)
+
+
+def test_a_key_that_was_dropped_opens_until_the_process_ends() -> None:
+    ring = followed(None, KeyRing({"k2": NEW}, "k2"))
+    before = ring.seal(b"secret", PLACE)
+    ring.seal(b"other", PLACE)
+
+    assert ring.open(before, PLACE) == b"secret"
+
+
+def test_nothing_sealed_names_no_key() -> None:
+    assert sealing_key(b"") == ""

@@ -320,13 +320,13 @@ def test_what_one_organisation_s_server_says_of_another_s_people_reaches_nobody_
 
 
 @pytest.mark.slapd
-def test_a_second_server_that_lags_behind_the_first_removes_nobody_within_the_grace(
+def test_a_second_server_that_lags_behind_the_first_removes_nobody(
     world: World, hold: Hold, second_server: Slapd
 ) -> None:
     first = hold(people(1, 2, 3), team(TEAM, "staff", 1, 2, 3))
     behind = fill(second_server, people(1, 2), team(TEAM, "staff", 1, 2))
     servers = f"127.0.0.1:{first.port},127.0.0.1:{behind.port}"
-    hq = put(world, on_slapd(first, servers=servers, absence_grace_runs=2))
+    hq = put(world, on_slapd(first, servers=servers))
     run(world, hq)
     first.stop()
 

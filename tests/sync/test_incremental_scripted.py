@@ -261,7 +261,7 @@ def test_settings_that_mean_nothing_fail_the_run(
         ({"id_attribute": "employeeNumber", "incremental": "syncrepl"}, "not by employeenumber"),
         (
             {"dialect": "active_directory", "id_attribute": "entryUUID"},
-            "no incremental method for Active Directory",
+            "DirSync tells who has changed by objectGUID, not by entryuuid",
         ),
         ({"incremental": "off"}, "the setting 'incremental' is off"),
     ],

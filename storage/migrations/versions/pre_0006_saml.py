@@ -6,7 +6,7 @@ from alembic import op
 from storage.types import Document, Id, Moment, RowNumber
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 
 def _create_partial_index(
