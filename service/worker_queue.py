@@ -128,7 +128,10 @@ class WorkerQueue:
     def __init__(self, wiring: Wiring, run: RunJob, *, concurrency: int) -> None:
         self._wiring = wiring
         self._concurrency = concurrency
-        self._app = make_app(PsycopgConnector(**_pool(wiring.settings, _WORKER_CONNECTIONS)), run)
+        self._run = run
+        self._in_hand: set[str] = set()
+        connector = PsycopgConnector(**_pool(wiring.settings, _WORKER_CONNECTIONS))
+        self._app = make_app(connector, self._run_noted)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def work(self) -> None:
@@ -183,12 +186,22 @@ class WorkerQueue:
             revived = 0
             for job in stalled:
                 owner = lease_owner(job)
-                if not self._wiring.store.release_owner(DirectoryId(str(job.lock)), owner):
+                # This process lives, however late its heartbeats come.
+                if owner in self._in_hand or not self._wiring.store.release_owner(
+                    DirectoryId(str(job.lock)), owner
+                ):
                     continue
                 call(self._revive(job))
                 _log.warning("worker died, its job goes on elsewhere", directory=job.lock, lease=owner)
                 revived += 1
             return revived
+
+    def _run_noted(self, directory_id: DirectoryId, owner: str) -> None:
+        self._in_hand.add(owner)
+        try:
+            self._run(directory_id, owner)
+        finally:
+            self._in_hand.discard(owner)
 
     async def _revive(self, job: Job) -> None:
         try:
