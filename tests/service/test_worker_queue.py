@@ -292,3 +292,25 @@ def test_a_job_that_comes_when_the_worker_stops_goes_back_into_the_queue(
     with pytest.raises(RunStoppedError):
         worker.run_job(hq(world), "job 1, attempt 1")
     assert world.wiring.store.directories_due(clock(), 9) == [hq(world)]
+
+
+def test_a_worker_that_is_to_stop_begins_nothing_anew_when_the_database_is_away(
+    world: Administration,
+) -> None:
+    settings = replace(world.wiring.settings, database_url="postgresql://nobody@127.0.0.1:1/away")
+    queue = WorkerQueue(replace(world.wiring, settings=settings), lambda *_: None, concurrency=1)
+    queue.stop()
+
+    asyncio.run(asyncio.wait_for(queue.work(), PATIENCE_SECONDS))
+    loop = asyncio.new_event_loop()
+    again = WorkerQueue(replace(world.wiring, settings=settings), lambda *_: None, concurrency=1)
+
+    async def stopped_meanwhile() -> None:
+        work = asyncio.create_task(again.work())
+        await asyncio.sleep(0)
+        again.stop()
+        # It is told of the lost database, and not cancelled.
+        await asyncio.wait_for(work, PATIENCE_SECONDS)
+
+    loop.run_until_complete(stopped_meanwhile())
+    loop.close()
