@@ -17,6 +17,8 @@ from service.settings import Settings
 from service.wiring import Wiring
 from service.worker_queue import QueueDispatcher, WorkerQueue
 
+_PATIENCE_SECONDS = 20
+
 _log = structlog.get_logger("usher.worker")
 
 
@@ -81,7 +83,10 @@ class Worker:
                 loop.add_signal_handler(number, lambda: None)
             _log.info("stopping")
             self._runner.stop()
+            self._queue.stop()
             work.cancel()
+            # Whoever still waits by then waits in vain; what is left undone, another worker takes over.
+            loop.call_later(_PATIENCE_SECONDS, work.cancel)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)

@@ -128,17 +128,21 @@ class WorkerQueue:
     def __init__(self, wiring: Wiring, run: RunJob, *, concurrency: int) -> None:
         self._wiring = wiring
         self._concurrency = concurrency
-        self._app = make_app(PsycopgConnector(**_pool(wiring.settings, _WORKER_CONNECTIONS)), run)
+        self._run = run
+        self._in_hand: set[str] = set()
+        self._is_stopping = False
+        connector = PsycopgConnector(**_pool(wiring.settings, _WORKER_CONNECTIONS))
+        self._app = make_app(connector, self._run_noted)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def work(self) -> None:
         """Take jobs until cancelled; then no further one is taken, and those under way are waited for.
 
-        A database that goes away ends nothing: the worker begins anew as soon as it is back.
+        A database that goes away ends nothing: the worker begins anew as soon as it is back, before `stop`.
         """
         settings = self._wiring.settings
         heartbeat = float(settings.worker_heartbeat_seconds)
-        while True:
+        while not self._is_stopping:
             try:
                 async with self._app.open_async():
                     self._loop = asyncio.get_running_loop()
@@ -154,12 +158,17 @@ class WorkerQueue:
                         fetch_job_polling_interval=heartbeat,
                         abort_job_polling_interval=_ABORTS_SECONDS,
                     )
-                _log.warning("worker lost the database, and begins anew")
+                if not self._is_stopping:
+                    _log.warning("worker lost the database, and begins anew")
             except ProcrastinateException as error:
                 _log.warning("worker lost the database, and begins anew", reason=str(error))
             finally:
                 self._loop = None
             await asyncio.sleep(heartbeat)
+
+    def stop(self) -> None:
+        """Begin nothing anew: a cancellation alone may be lost where a lost database is told of just then."""
+        self._is_stopping = True
 
     def recover(self) -> int:
         """Put the jobs of workers that have fallen silent back into the queue; how many. Not for the loop's thread.
@@ -183,12 +192,22 @@ class WorkerQueue:
             revived = 0
             for job in stalled:
                 owner = lease_owner(job)
-                if not self._wiring.store.release_owner(DirectoryId(str(job.lock)), owner):
+                # This process lives, however late its heartbeats come.
+                if owner in self._in_hand or not self._wiring.store.release_owner(
+                    DirectoryId(str(job.lock)), owner
+                ):
                     continue
                 call(self._revive(job))
                 _log.warning("worker died, its job goes on elsewhere", directory=job.lock, lease=owner)
                 revived += 1
             return revived
+
+    def _run_noted(self, directory_id: DirectoryId, owner: str) -> None:
+        self._in_hand.add(owner)
+        try:
+            self._run(directory_id, owner)
+        finally:
+            self._in_hand.discard(owner)
 
     async def _revive(self, job: Job) -> None:
         try:

@@ -191,9 +191,11 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_over(shell: Shell) -> None:
 
 @pytest.mark.pg
 def test_a_worker_that_slept_is_overtaken_and_what_it_writes_then_is_refused(shell: Shell) -> None:
-    give_people(shell, 20)
     asleep = odd_worker(shell, 1, "SIGSTOP")
     with processes(asleep), ExitStack() as stack:
+        # What a worker does at its start writes to directories that are there already, and it must not sleep then.
+        wait_for(lambda: "workers: 1 alive" in shell.invoke("doctor").stdout)
+        give_people(shell, 20)
         wait_for(lambda: is_stopped(asleep.pid))
         awake = start(shell, "worker")
         stack.enter_context(processes(awake))

@@ -17,7 +17,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from directory.ids import DirectoryId
 from provisioning.runs import LEASE
 from service.administration import Administration
-from service.dispatch import LocalDispatcher
+from service.dispatch import LocalDispatcher, RunStoppedError
 from service.metrics import Metrics
 from service.scheduler import make_dispatcher
 from service.wiring import SystemMint
@@ -204,6 +204,26 @@ def test_a_stalled_job_waits_while_its_worker_stands_in_a_transaction(
         assert any(queue.recover() or threading.Event().wait(0.1) for _ in range(100))
 
 
+def test_a_worker_does_not_take_its_own_work_for_dead(
+    world: Administration, clock: HandClock, dispatcher: QueueDispatcher
+) -> None:
+    """Its heartbeats may come late on a busy machine; what it has in hand goes on all the same."""
+    clock.advance(minutes=2)
+    dispatcher.dispatch()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def run(*_: object) -> None:
+        begun.set()
+        go_on.wait(PATIENCE_SECONDS)
+
+    with working(world, run) as queue:
+        assert begun.wait(PATIENCE_SECONDS)
+        execute(world, "DELETE FROM procrastinate_workers")
+        assert queue.recover() == 0
+        go_on.set()
+        assert any(jobs(world) == [] or threading.Event().wait(0.1) for _ in range(100))
+
+
 class MeetingMint(SystemMint):
     """Each run asks for its id here; it gets one when so many runs are under way at once."""
 
@@ -260,3 +280,37 @@ def test_a_job_that_comes_twice_runs_once(world: Administration, clock: HandCloc
 
     assert metrics.registry.get_sample_value("usher_runs_total", {"state": "completed"}) == 1
     assert "carl@acme.example" in active_mails(world)
+
+
+def test_a_job_that_comes_when_the_worker_stops_goes_back_into_the_queue(
+    world: Administration, clock: HandClock
+) -> None:
+    clock.advance(minutes=2)
+    worker = Worker(world.wiring, Metrics(), concurrency=1)
+    worker._runner.stop()
+
+    with pytest.raises(RunStoppedError):
+        worker.run_job(hq(world), "job 1, attempt 1")
+    assert world.wiring.store.directories_due(clock(), 9) == [hq(world)]
+
+
+def test_a_worker_that_is_to_stop_begins_nothing_anew_when_the_database_is_away(
+    world: Administration,
+) -> None:
+    settings = replace(world.wiring.settings, database_url="postgresql://nobody@127.0.0.1:1/away")
+    queue = WorkerQueue(replace(world.wiring, settings=settings), lambda *_: None, concurrency=1)
+    queue.stop()
+
+    asyncio.run(asyncio.wait_for(queue.work(), PATIENCE_SECONDS))
+    loop = asyncio.new_event_loop()
+    again = WorkerQueue(replace(world.wiring, settings=settings), lambda *_: None, concurrency=1)
+
+    async def stopped_meanwhile() -> None:
+        work = asyncio.create_task(again.work())
+        await asyncio.sleep(0)
+        again.stop()
+        # It is told of the lost database, and not cancelled.
+        await asyncio.wait_for(work, PATIENCE_SECONDS)
+
+    loop.run_until_complete(stopped_meanwhile())
+    loop.close()
