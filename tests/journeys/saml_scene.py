@@ -27,6 +27,8 @@ from tests.saml_forge.messages import (
     NOW,
     OTHER_CONNECTION,
     OTHER_IDP_ENTITY,
+    OTHER_RELAY_STATE,
+    RELAY_STATE,
     REQUEST,
     REQUESTED_AT,
 )
@@ -68,7 +70,7 @@ class Scene:
                 request_id=request_id,
                 organisation_id=side.administration.organisation_id,
                 connection_id=side.connection_id,
-                relay_state="opaque-key",
+                relay_state=RELAY_STATE if request_id == REQUEST else OTHER_RELAY_STATE,
                 browser_sha256=sha256(BROWSER.encode()).digest(),
                 return_to="/oidc/authorize?client_id=x",
                 created_at=REQUESTED_AT,

@@ -20,7 +20,15 @@ from saml.pipeline import judge_response, named_request
 from tests.journeys.saml_scene import BROWSER, OTHER_BROWSER, Scene, Side, saml_scene
 from tests.saml_forge.accepted import form_value
 from tests.saml_forge.cases import ATTACKS, Attack, attacks_of
-from tests.saml_forge.messages import ASSERTION, BASE, NOW, assertion, response
+from tests.saml_forge.messages import (
+    ASSERTION,
+    BASE,
+    NOW,
+    OTHER_REQUEST,
+    REQUEST,
+    assertion,
+    response,
+)
 from tests.saml_forge.signing import sign
 
 ANSWER = response(sign(assertion(), ASSERTION))
@@ -113,7 +121,7 @@ def test_genuine_answer_signs_in_once(scene: Scene) -> None:
 
 @pytest.mark.parametrize("case", TO_REPLAY, ids=[case.file for case in TO_REPLAY])
 def test_assertion_is_good_once_however_it_is_wrapped(scene: Scene, case: Attack) -> None:
-    scene.ask("_request-2")
+    scene.ask(OTHER_REQUEST)
     assert log_in(scene, coded(ANSWER)) == ""
 
     assert log_in(scene, kept("replay", case)) == case.reason
@@ -149,8 +157,8 @@ def test_answer_at_another_organisation_s_address_is_refused(scene: Scene) -> No
 
 
 def test_answer_to_another_organisation_s_request_is_refused(scene: Scene) -> None:
-    scene.ask("_request-2", scene.theirs)
-    answer = sign(response(assertion().replace("_request-1", "_request-2"), answers="_request-2"), ASSERTION)
+    scene.ask(OTHER_REQUEST, scene.theirs)
+    answer = sign(response(assertion().replace(REQUEST, OTHER_REQUEST), answers=OTHER_REQUEST), ASSERTION)
 
     assert log_in(scene, coded(answer)) == "in_response_to_mismatch"
 
