@@ -22,6 +22,8 @@ _COMMANDS = {
     "scim": "scim",
     "connection": "connection",
     "domain": "domain",
+    "client": "client",
+    "session": "session",
     "sync": "sync",
     "rules": "rules",
     "member": "member",
