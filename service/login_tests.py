@@ -1,4 +1,4 @@
-"""Test logins as an administrator begins them: a link that is good for an hour, and whoever has it sees the result."""
+"""Test logins as an administrator begins them: a link that is good for an hour; who has it sees the result."""
 
 import os
 
