@@ -1,1 +1,1 @@
-"""What host applications call: the OpenID Provider that hands a signed-in person over to them."""
+"""The way to host applications: an OpenID Provider. It knows nothing of SAML, it sees sessions only."""

@@ -94,6 +94,9 @@ def decode_field(value: str) -> bytes:
     try:
         packed = value.encode("ascii").translate(None, _WHITESPACE)
         data = binascii.a2b_base64(packed, strict_mode=True)
+        # Python's strict mode takes padding behind a group that is whole.
+        if len(packed) % 4 or packed.endswith(b"==="):
+            raise binascii.Error("too much padding")
     except (UnicodeEncodeError, binascii.Error) as err:
         raise refuse(Denial.MALFORMED, "a value that is no base64", "base64") from err
     if not data:

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 import structlog
@@ -14,10 +15,16 @@ from flask import Flask, Response, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import Forbidden, HTTPException
 
+from console.pages import make_blueprint as console_blueprint
+from saml.endpoints import make_blueprint as sso_blueprint
+from saml.logging_out import ask_provider
+from saml.self_check import check_saml_libraries
 from scim.endpoints import render_failure
 from scim.resources import PREFIX
 from service.metrics import Metrics, OrganisationFigures
+from service.oidc_edge import oidc_blueprint
 from service.request_log import RequestLog
+from service.saml_edge import saml_parts
 from service.scim_edge import scim_blueprint
 from service.wiring import Wiring
 from storage.errors import StorageError
@@ -44,6 +51,7 @@ def create_app(
     `requests` is started and stopped by whoever made it; without one there is a log without a thread, whose `flush`
     writes. It is found in the application's extensions under `REQUEST_LOG`.
     """
+    check_saml_libraries()
     app = Flask("usher", static_folder=None)
     counted = metrics or Metrics()
     app.extensions[REQUEST_LOG] = requests or make_request_log(wiring, counted)
@@ -52,6 +60,10 @@ def create_app(
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 
     app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
+    app.register_blueprint(console_blueprint())
+    sso = saml_parts(wiring)
+    app.register_blueprint(sso_blueprint(sso))
+    app.register_blueprint(oidc_blueprint(wiring, lead_to_provider=partial(ask_provider, sso)))
 
     @app.get("/healthz")
     def healthz() -> Response:

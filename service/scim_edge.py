@@ -1,8 +1,6 @@
 """Puts the SCIM endpoint into the application: settings, stores and keys to what it takes."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from flask import Blueprint
 
@@ -12,14 +10,11 @@ from scim.endpoints import make_blueprint
 from scim.handling import Parts
 from scim.request_log import RequestLog
 from scim.serving import Endpoint, Limits
+from service.client_addresses import address_finder
 from service.wiring import Wiring
 from storage.errors import SealError
 from storage.secrets import KeyRing
-from web.addresses import client_address
 from web.limits import RateLimit, Timer
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _FAILURES_PER_SECOND = 1
 _FAILURES_AT_ONCE = 30
@@ -68,14 +63,4 @@ def scim_blueprint(wiring: Wiring, sink: RequestSink, *, timer: Timer = time.mon
         timer=timer,
         log=RequestLog(),
     )
-    return make_blueprint(endpoint.serve, _address_finder(wiring))
-
-
-def _address_finder(wiring: Wiring) -> "Callable[[WSGIEnvironment], str]":
-    trusted = wiring.settings.trusted_proxies
-
-    def find(environ: "WSGIEnvironment") -> str:
-        peer = str(environ.get("REMOTE_ADDR") or "")
-        return client_address(peer, environ.get("HTTP_X_FORWARDED_FOR", ""), trusted) if trusted else peer
-
-    return find
+    return make_blueprint(endpoint.serve, address_finder(wiring))

@@ -2,13 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.certificates import Certificates, make_certificates, today
 from tests.ds389 import DS389Factory, ds389_factory
+from tests.idps.provider import Provider, running_provider
+from tests.idps.pysaml2_provider import Pysaml2Provider, require_pysaml2
+from tests.idps.samlp_provider import SamlpProvider, require_samlp
+from tests.idps.simplesamlphp_provider import SimpleSAMLphpProvider, require_simplesamlphp
 from tests.postgresql import (
     DatabaseFactory,
     default_binary_folders,
@@ -97,3 +101,52 @@ def make_samba_dc(
 def samba_dc(make_samba_dc: SambaFactory) -> SambaDC:
     """One controller for all tests of a session: each makes a unit of its own there."""
     return make_samba_dc()
+
+
+_PROVIDERS: Mapping[str, tuple[type[Provider], Callable[[Mapping[str, str]], None]]] = {
+    "pysaml2": (Pysaml2Provider, require_pysaml2),
+    "samlp": (SamlpProvider, require_samlp),
+    "simplesamlphp": (SimpleSAMLphpProvider, require_simplesamlphp),
+}
+
+
+@pytest.fixture(scope="session")
+def running_idp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Provider]]:
+    """Identity providers by name, each started when it is first asked for; they end with the session."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, Provider] = {}
+
+        def ask(name: str) -> Provider:
+            if name not in running:
+                kind, require = _PROVIDERS[name]
+                require(os.environ)
+                folder = tmp_path_factory.mktemp(name)
+                running[name] = stack.enter_context(running_provider(kind, folder, now=today()))
+            running[name].reset()
+            return running[name]
+
+        yield ask
+
+
+@pytest.fixture(params=[pytest.param(name, marks=getattr(pytest.mark, f"idp_{name}")) for name in _PROVIDERS])
+def idp(request: pytest.FixtureRequest, running_idp: Callable[[str], Provider]) -> Provider:
+    """Each identity provider in turn, fresh for the test; skipped where absent, or failed when REQUIRE_IDPS=1."""
+    return running_idp(request.param)
+
+
+@pytest.fixture
+def idp_pysaml2(running_idp: Callable[[str], Provider]) -> Provider:
+    """pysaml2, for a test marked `idp_pysaml2`."""
+    return running_idp("pysaml2")
+
+
+@pytest.fixture
+def idp_samlp(running_idp: Callable[[str], Provider]) -> Provider:
+    """npm's samlp, for a test marked `idp_samlp`."""
+    return running_idp("samlp")
+
+
+@pytest.fixture
+def idp_simplesamlphp(running_idp: Callable[[str], Provider]) -> Provider:
+    """SimpleSAMLphp, for a test marked `idp_simplesamlphp`."""
+    return running_idp("simplesamlphp")

@@ -6,6 +6,8 @@
 # OpenLDAP: the distribution's, installed by root on Debian if it is missing, without a directory of the system's own.
 # 389 Directory Server: likewise; its package makes no directory.
 # Samba's domain controller: likewise, and none of its services is started.
+# Identity providers: xmlsec1 for pysaml2 and SimpleSAMLphp likewise; npm's samlp into the environment's folder, where
+# node and npm are here.
 set -u
 
 python=$1
@@ -85,6 +87,51 @@ install_samba() {
     return "$installed"
 }
 
+has_xmlsec1() {
+    command -v xmlsec1 >/dev/null 2>&1
+}
+
+install_xmlsec1() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing xmlsec1 for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get install -qq --no-install-recommends -y xmlsec1 ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y xmlsec1; }; } >/dev/null 2>&1
+}
+
+has_simplesamlphp() {
+    [ -d /usr/share/simplesamlphp/www ] && command -v php >/dev/null 2>&1 && php -m | grep -qi '^dom$'
+}
+
+install_simplesamlphp() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing SimpleSAMLphp for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # The package wants a web server. The smallest that is not started by itself and runs no PHP will do: the tests
+    # start PHP's own. Nothing that this brings is to be started here.
+    packages="php-cgi php-cli php-xml php-mbstring mini-httpd simplesamlphp"
+    { RUNLEVEL=1 apt-get install -qq --no-install-recommends -y $packages ||
+        { apt-get update -qq && RUNLEVEL=1 apt-get install -qq --no-install-recommends -y $packages; }; } >/dev/null 2>&1
+}
+
+samlp_folder=$(dirname "$python")/../idps/samlp
+samlp_lock=$(dirname "$0")/../tests/idps/samlp
+
+has_samlp() {
+    cmp -s "$samlp_lock/package-lock.json" "$samlp_folder/package-lock.json" && [ -d "$samlp_folder/node_modules/samlp" ]
+}
+
+install_samlp() {
+    command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || return 1
+    echo "usher: installing npm's samlp for the tests" >&2
+    mkdir -p "$samlp_folder" || return 1
+    cp "$samlp_lock/package.json" "$samlp_lock/package-lock.json" "$samlp_folder" || return 1
+    (cd "$samlp_folder" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) >/dev/null 2>&1 && return 0
+    # What is there in part is not there.
+    rm -rf "$samlp_folder"
+    return 1
+}
+
 has_postgresql || install_postgresql ||
     echo "usher: no PostgreSQL server here; tests marked 'pg' will say so" >&2
 has_slapd || install_slapd ||
@@ -93,4 +140,10 @@ has_389 || install_389 ||
     echo "usher: no 389 Directory Server here; tests marked 'ds389' will say so" >&2
 has_samba || install_samba ||
     echo "usher: no Samba domain controller here; tests marked 'samba' will say so" >&2
+has_xmlsec1 || install_xmlsec1 ||
+    echo "usher: no xmlsec1 here; tests marked 'idp_pysaml2' will say so" >&2
+has_samlp || install_samlp ||
+    echo "usher: no Node.js with npm here; tests marked 'idp_samlp' will say so" >&2
+has_simplesamlphp || install_simplesamlphp ||
+    echo "usher: no SimpleSAMLphp here; tests marked 'idp_simplesamlphp' will say so" >&2
 exit 0

@@ -32,6 +32,20 @@ class LoginReport:
     decrypted_xml: str = field(repr=False, default="")
 
 
+@dataclass(frozen=True, slots=True)
+class EnforcementView:
+    """What the sign-on settings show. `state`: none, enforced, suspended; moments and reasons are texts."""
+
+    organisation: str
+    state: str
+    connection: str = ""
+    since: str = ""
+    by: str = ""
+    suspended_since: str = ""
+    suspended_reason: str = ""
+    session_ends: str = ""
+
+
 class Pages(Protocol):
     """Whole answers, with no-store and the headers of a page."""
 
@@ -46,7 +60,18 @@ class Pages(Protocol):
     def choose_connection(self, choices: Sequence[tuple[str, str]]) -> Response:
         """Names and addresses, where a domain has several connections."""
 
-    def sign_in(self, return_to: str, *, message: str = "", status: int = 200) -> Response:
+    def sign_in(
+        self, return_to: str, *, is_fresh: bool = False, message: str = "", status: int = 200
+    ) -> Response:
         """The form that asks for an e-mail address."""
 
-    def signed_out(self) -> Response: ...
+    def signed_in(self) -> Response:
+        """Somebody is signed in and came for nothing else: with a button that signs out."""
+
+    def signed_out(self, *, message: str = "") -> Response: ...
+
+    def recover(self, *, message: str = "", status: int = 200) -> Response:
+        """The form that asks for a recovery code."""
+
+    def settings(self, view: EnforcementView) -> Response:
+        """What a recovery code opens: whether signing in is obligatory, with buttons that change it."""

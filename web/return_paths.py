@@ -3,6 +3,8 @@
 import re
 
 AUTHORIZE_PATH = "/oidc/authorize"
+LOGGED_OUT_PATH = "/oidc/logout/done"
+"""Where the browser goes when the identity provider has signed the person out as well."""
 MAX_RETURN = 4096
 
 # The path is exact, so that nothing in it can be escaped, doubled or led upwards; the query is of the characters that

@@ -23,6 +23,8 @@ _COMMANDS = {
     "scim": "scim",
     "connection": "connection",
     "domain": "domain",
+    "client": "client",
+    "session": "session",
     "sync": "sync",
     "rules": "rules",
     "member": "member",

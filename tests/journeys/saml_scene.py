@@ -1,18 +1,24 @@
 """Two organisations with an identity provider each, at the moment and the addresses of the SAML fixtures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
 from audit.actors import AdminActor
+from audit.body import EventBody, parse_body
 from directory.changes import AddDomain
 from directory.ids import ConnectionId, EnvironmentId
 from directory.sso_changes import PutConnection, PutIdPCertificate, PutSPKey
 from provisioning.logins import LoginRequest
+from provisioning.ports import EventQuery
 from service.administration import Administration
+from service.app import create_app
 from service.environments import load_environment
 from service.files import shipped_catalogue
 from service.opening import open_and_upgrade
@@ -27,6 +33,8 @@ from tests.saml_forge.messages import (
     NOW,
     OTHER_CONNECTION,
     OTHER_IDP_ENTITY,
+    OTHER_RELAY_STATE,
+    RELAY_STATE,
     REQUEST,
     REQUESTED_AT,
 )
@@ -44,6 +52,21 @@ class Side:
     administration: Administration
     connection_id: ConnectionId
 
+    def bodies(self, after: int = 0) -> list[tuple[int, EventBody]]:
+        """Events behind the row, with their rows."""
+        with self.administration.read() as reader:
+            found = list(reader.events(EventQuery(after=after, limit=10_000)))
+        return [(row, parse_body(body)) for row, body in found]
+
+    def set(self, **settings: str | int | bool) -> None:
+        """Change settings of the connection."""
+        with self.administration.read() as reader:
+            stored = reader.sso.connection(self.connection_id)
+        assert stored is not None
+        self.administration.apply(
+            [PutConnection(self.connection_id, stored.name, {**stored.settings, **settings})]
+        )
+
     def signed_in(self) -> tuple[int, int]:
         """How many live sessions there are, and how many links."""
         with self.administration.read() as reader:
@@ -59,6 +82,7 @@ class Scene:
     wiring: Wiring
     ours: Side
     theirs: Side
+    seen: dict[ConnectionId, int] = field(default_factory=dict)
 
     def ask(self, request_id: str = REQUEST, side: Side | None = None) -> None:
         """Store a request of ours, as its AuthnRequest would have been sent."""
@@ -68,13 +92,55 @@ class Scene:
                 request_id=request_id,
                 organisation_id=side.administration.organisation_id,
                 connection_id=side.connection_id,
-                relay_state="opaque-key",
+                relay_state=RELAY_STATE if request_id == REQUEST else OTHER_RELAY_STATE,
                 browser_sha256=sha256(BROWSER.encode()).digest(),
                 return_to="/oidc/authorize?client_id=x",
                 created_at=REQUESTED_AT,
                 expires_at=NOW + timedelta(minutes=10),
             )
         )
+
+    def browser(self) -> FlaskClient:
+        """The whole service, newly started: with nothing counted against anybody yet."""
+        return create_app(self.wiring).test_client(use_cookies=False)
+
+    def post(
+        self, value: str, side: Side | None = None, *, browser: str = BROWSER, relay_state: str = RELAY_STATE
+    ) -> TestResponse:
+        """The form that the identity provider has the browser send."""
+        fields = {"SAMLResponse": value, "RelayState": relay_state}
+        return self.send("POST", "acs", side, browser=browser, data=fields)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        side: Side | None = None,
+        *,
+        browser: str = BROWSER,
+        data: Mapping[str, str] | str | None = None,
+        query: str = "",
+    ) -> TestResponse:
+        """To an address of the connection. Form fields, or the body to the letter."""
+        headers = {"Cookie": f"__Host-usher_login={browser}"} if browser else {}
+        if isinstance(data, str):
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return self.browser().open(
+            f"/saml/{(side or self.ours).connection_id}/{path}",
+            method=method,
+            base_url=BASE,
+            headers=headers,
+            data=data,
+            query_string=query,
+        )
+
+    def news(self, side: Side | None = None) -> list[EventBody]:
+        """What was written for the organisation since this was last asked."""
+        side = side or self.ours
+        found = side.bodies(self.seen.get(side.connection_id, 0))
+        if found:
+            self.seen[side.connection_id] = found[-1][0]
+        return [body for _, body in found]
 
 
 @contextmanager
@@ -91,7 +157,10 @@ def saml_scene(folder: Path) -> Iterator[Scene]:
         theirs = _side(
             wiring, "Other", OTHER_CONNECTION, OTHER_IDP_ENTITY, OTHER_IDP, OTHER_SP, "example.net"
         )
-        yield Scene(wiring, ours, theirs)
+        scene = Scene(wiring, ours, theirs)
+        scene.news()
+        scene.news(theirs)
+        yield scene
 
 
 def _side(wiring: Wiring, name: str, connection: str, entity_id: str, idp: Key, sp: Key, domain: str) -> Side:

@@ -13,7 +13,15 @@ from saml.pipeline import examine_response, judge_response
 from tests.payloads.saml_accepted.make import make
 from tests.saml_forge.accepted import Accepted, expectations, expected, form_value, trust
 from tests.saml_forge.cases import ACCEPTED
-from tests.saml_forge.messages import after, assertion, authn, parse, render, response, stated
+from tests.saml_forge.messages import (
+    after,
+    assertion,
+    authn,
+    parse,
+    render,
+    response,
+    stated,
+)
 from tests.saml_forge.signing import sign
 
 CASES = list(make())

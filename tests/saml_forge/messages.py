@@ -6,6 +6,7 @@ says it.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -23,7 +24,11 @@ OTHER_SP_ENTITY = f"{BASE}/saml/{OTHER_CONNECTION}/metadata"
 OTHER_ACS = f"{BASE}/saml/{OTHER_CONNECTION}/acs"
 IDP_ENTITY = "https://idp.example.org/metadata"
 OTHER_IDP_ENTITY = "https://idp.example.net/metadata"
-REQUEST = "_request-1"
+# The service names a request after the key that goes out with it.
+RELAY_STATE = "A" * 43
+OTHER_RELAY_STATE = "B" * 43
+REQUEST = f"_{sha256(b'request ' + RELAY_STATE.encode()).hexdigest()[:40]}"
+OTHER_REQUEST = f"_{sha256(b'request ' + OTHER_RELAY_STATE.encode()).hexdigest()[:40]}"
 RESPONSE = "_response-1"
 ASSERTION = "_assertion-1"
 SESSION_INDEX = "_session-1"

@@ -10,6 +10,7 @@ from tests.saml_forge.messages import (
     IDP_ENTITY,
     OTHER_ACS,
     OTHER_IDP_ENTITY,
+    OTHER_REQUEST,
     OTHER_SP_ENTITY,
     RESPONSE,
     SP_ENTITY,
@@ -178,7 +179,7 @@ def confirmations() -> Iterator[Attack]:
     split = subject(
         name_id(),
         confirmation(recipient=OTHER_ACS),
-        confirmation(answers="_request-2"),
+        confirmation(answers=OTHER_REQUEST),
     )
     yield attack(
         "confirmations-that-hold-only-together",

@@ -6,6 +6,7 @@ from saml.errors import Denial
 from tests.saml_forge.cases import Attack, attack
 from tests.saml_forge.messages import (
     ASSERTION,
+    OTHER_REQUEST,
     REQUEST,
     RESPONSE,
     assertion,
@@ -23,7 +24,7 @@ INITIATED = {"request_id": None, "requested_at": None}
 def make(canary: str) -> Iterator[Attack]:
     """Both levels say which request they answer, and both are asked."""
     for name, text in (
-        ("other", "_request-2"),
+        ("other", OTHER_REQUEST),
         ("empty", ""),
         ("missing", None),
         ("prefix", REQUEST[:-1]),
@@ -38,7 +39,7 @@ def make(canary: str) -> Iterator[Attack]:
         yield attack(f"confirmation-{name}", MISMATCH, "Profiles 4.1.4.3", sign(response(inner), ASSERTION))
     both = sign(response(answering(None), answers=None), ASSERTION)
     yield attack("unsolicited", MISMATCH, "nothing is answered, and something was asked", both)
-    both = sign(response(answering("_request-2"), answers="_request-2"), ASSERTION)
+    both = sign(response(answering(OTHER_REQUEST), answers=OTHER_REQUEST), ASSERTION)
     yield attack(
         "answer-to-another-request", MISMATCH, "both levels agree with each other, and not with us", both
     )

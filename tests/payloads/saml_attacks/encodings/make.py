@@ -19,6 +19,7 @@ def make(canary: str) -> Iterator[Attack]:
     """Base64 that is none, encodings that hide, documents that are two."""
     honest = sign(response(), ASSERTION)
     yield from codes(coded(honest))
+    yield from paddings(honest)
     yield from encodings(honest)
     yield from documents(honest)
 
@@ -38,7 +39,6 @@ def codes(good: str) -> Iterator[Attack]:
         ("truncated-half", good[: len(good) // 2 // 4 * 4], "cut off between two groups"),
         ("without-padding", good.rstrip("=")[: (len(good) // 4 - 1) * 4 + 2], "cut off"),
         ("padding-inside", good[:40] + "====" + good[40:], "a second text behind the padding"),
-        ("padding-too-long", good + "====", "more than there is to pad"),
         (
             "url-alphabet",
             coded("\u00ff\u00fe\u00fb>>>???" * 3).replace("+", "-").replace("/", "_"),
@@ -58,6 +58,21 @@ def codes(good: str) -> Iterator[Attack]:
             else MALFORMED
         )
         yield raw(name, reason, origin, value)
+
+
+def paddings(honest: str) -> Iterator[Attack]:
+    """More padding than there is to pad, behind each length of the last group."""
+    for count in range(3):
+        text = honest + " " * ((count - len(honest.encode())) % 3)
+        good = coded(text).rstrip("=")
+        for padding in range(1, 5):
+            if (len(good) + padding) % 4 or padding > 2:
+                yield raw(
+                    f"padding-of-{padding}-behind-{len(good) % 4}",
+                    MALFORMED,
+                    "not to the letter",
+                    good + "=" * padding,
+                )
 
 
 def encodings(honest: str) -> Iterator[Attack]:

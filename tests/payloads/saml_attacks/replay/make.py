@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from saml.errors import Denial
 from tests.saml_forge.cases import Attack, attack, raw
 from tests.saml_forge.encryption import encrypt
-from tests.saml_forge.messages import ASSERTION, assertion, confirmation, name_id, response, subject
+from tests.saml_forge.messages import (
+    ASSERTION,
+    OTHER_REQUEST,
+    assertion,
+    confirmation,
+    name_id,
+    response,
+    subject,
+)
 from tests.saml_forge.signing import sign
 
 PLACE = {"at": "endpoint"}
@@ -26,6 +34,6 @@ def make(canary: str) -> Iterator[Attack]:
     yield attack("re-indented", Denial.REPLAYED, "another text around the same assertion", spaced, **PLACE)
     hidden = encrypt(first)
     yield attack("re-encrypted", Denial.REPLAYED, "the same assertion as ciphertext", hidden, **PLACE)
-    another = assertion(about=subject(name_id(), confirmation(answers="_request-2")))
-    fresh = sign(response(another, answers="_request-2", response_id="_response-2"), ASSERTION)
+    another = assertion(about=subject(name_id(), confirmation(answers=OTHER_REQUEST)))
+    fresh = sign(response(another, answers=OTHER_REQUEST, response_id="_response-2"), ASSERTION)
     yield attack("same-id-for-another-request", Denial.REPLAYED, "the ID alone is the same", fresh, **PLACE)
