@@ -83,7 +83,7 @@ contracts: setup ## Gate: which package may import which
 
 .PHONY: test
 test: setup test-services ## Run the whole test suite; it leaves coverage data for `make coverage`
-	@rm -f .coverage .coverage.*
+	@rm -f .coverage .coverage.* .absent-servers
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --cov --cov-report= $(ARGS)
 
 # The data is the last test run's. In `make check` that is the run just made.
@@ -108,6 +108,6 @@ lock: setup ## Lock the newest dependencies that setup.cfg allows
 
 .PHONY: clean
 clean: ## Remove everything that make made
-	rm -rf $(VENV) build dist *.egg-info coverage.json .coverage .coverage.* \
+	rm -rf $(VENV) build dist *.egg-info coverage.json .coverage .coverage.* .absent-servers \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,10 +3,12 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.absent_servers import AbsentServers
 from tests.certificates import Certificates, make_certificates, today
 from tests.ds389 import DS389Factory, ds389_factory
 from tests.idps.provider import Provider, running_provider
@@ -27,6 +29,12 @@ from tests.slapd import SlapdFactory, slapd_factory
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("gate", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "explore"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run in several processes, the one that collects their reports takes notes."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(AbsentServers(Path(str(config.rootpath)) / ".absent-servers"))
 
 
 @pytest.fixture(scope="session")
