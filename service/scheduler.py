@@ -16,6 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from provisioning.errors import StaleFenceError
 from provisioning.state import Claim as Lease
+from service.backchannel import deliver_notices, rotate_signing_keys
 from service.jobs import (
     delete_after_retention,
     delete_logged_requests,
@@ -25,7 +26,14 @@ from service.jobs import (
     note_ending_tokens,
 )
 from service.metrics import Metrics
+from service.outside import open_outgoing, resolver
 from service.runs import Run, claim_due, run_claimed
+from service.sso_jobs import (
+    check_domains,
+    delete_expired_logins,
+    note_ending_certificates,
+    refresh_metadata,
+)
 from service.wiring import Wiring, utc_now
 
 _log = structlog.get_logger("usher.scheduler")
@@ -75,6 +83,12 @@ class Scheduler:
             _Job("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
             _Job("run_history", lambda: delete_old_runs(self._wiring), 3600),
             _Job("request_log", lambda: delete_logged_requests(self._wiring), 3600),
+            _Job("metadata", self._refresh_metadata, 600),
+            _Job("domains", lambda: check_domains(self._wiring, resolver(self._wiring.settings)), 60),
+            _Job("certificate_notices", lambda: note_ending_certificates(self._wiring), 3600),
+            _Job("expired_logins", lambda: delete_expired_logins(self._wiring), 600),
+            _Job("logout_notices", lambda: deliver_notices(self._wiring), tick_seconds),
+            _Job("signing_keys", lambda: rotate_signing_keys(self._wiring), 3600),
             _Job("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
         ):
             first = now if job.at_once else now + timedelta(seconds=job.seconds)
@@ -124,6 +138,10 @@ class Scheduler:
             running = list(self._running)
         for future in running:
             future.result()
+
+    def _refresh_metadata(self) -> None:
+        with open_outgoing(self._wiring.settings) as outgoing:
+            refresh_metadata(self._wiring, outgoing)
 
     def _guarded(self, name: str, call: Callable[[], object]) -> None:
         try:
