@@ -46,6 +46,8 @@ def test_the_first_two_keys_are_made_when_they_are_asked_for(scene: Scene) -> No
     store = Empty()
     made = SigningKeys(store, clock=scene.clock, mint=scene.wiring.mint, note=noted.append)  # type: ignore[arg-type]
 
+    assert not made.rotate_when_older(timedelta(0))
+    assert store.stored == {}
     assert len(ids(made)) == 2
     assert ids(made) == ids(made)
     assert [key.state for key in store.stored.values()] == ["active", "next"]
