@@ -181,7 +181,7 @@ def _rehearsed(parts: Parts, connection: StoredConnection, person: Person) -> Lo
 def _person_in_words(person: Person) -> str:
     name = f"{person.given_name} {person.family_name}".strip()
     said = [f"key {person.key}", f"e-mail {person.mail or 'not sent'}", f"name {name or 'not sent'}"]
-    return ", ".join([*said, f"{len(person.groups)} groups"])
+    return ", ".join([*said, "1 group" if len(person.groups) == 1 else f"{len(person.groups)} groups"])
 
 
 _BY = {
