@@ -16,7 +16,7 @@ WORKERS ?= 2
 ARGS ?=
 NAME ?= core
 # Every top-level folder that holds code.
-CODE := $(patsubst %/__init__.py,%,$(wildcard */__init__.py))
+CODE := $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) examples
 
 # Each gate by itself is quick or uses every core; side by side they would only get in each other's way.
 .NOTPARALLEL:

@@ -85,9 +85,11 @@ class SigningKeys:
         return active
 
     def rotate_when_older(self, age: timedelta) -> bool:
-        """Rotate when the next key has waited for so long; whether it has."""
-        waiting = [key for key in self._published() if key.state == "next"]
-        if waiting and self._clock() - waiting[0].created_at < age:
+        """Rotate when the next key has waited for so long; whether it has. Where there are no keys, none are made."""
+        now = self._clock()
+        known = self._store.signing_keys(now)
+        waiting = [key for key in known if key.state == "next"]
+        if not known or (waiting and now - waiting[0].created_at < age):
             return False
         self.rotate()
         return True

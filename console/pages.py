@@ -46,7 +46,7 @@ _TITLES = {
     "member": "Member",
 }
 _SEATS = {
-    "occupied": "The person has a seat, or would get one.",
+    "seated": "The person has a seat, or would get one.",
     "waiting": "No seat is free: the person would wait for one.",
     "none": "The person has no access, and so needs no seat.",
 }
@@ -69,6 +69,7 @@ class ConsolePages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters["plain"] = lambda words: words.replace("+00:00", " UTC")
 
     def refused(self, reference: str, retry_url: str) -> Response:
         return self._page(

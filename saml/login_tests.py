@@ -49,7 +49,7 @@ def open_test(parts: Parts, request: Request, test_id: str) -> Response:
     if not is_same(key or parts.cookies.test(request), test.secret_sha256):
         raise LoginDenied(Denial.BROWSER_MISMATCH, check="test")
     if test.result is not None:
-        return parts.pages.login_report(_read_report(test.result))
+        return parts.pages.login_report(read_report(test.result))
     found = find_connection(parts, test.connection_id)
     purpose = Purpose(force_authn=True, test_id=test.test_id, test_actor=test.actor)
     response = send_request(parts, request, known(found), purpose)
@@ -121,7 +121,8 @@ def _keep(parts: Parts, test: LoginTest, report: LoginReport) -> None:
     parts.logins.put_login_test(kept)
 
 
-def _read_report(result: bytes) -> LoginReport:
+def read_report(result: bytes) -> LoginReport:
+    """What was kept of a test that has ended."""
     said = json.loads(result)
     said["steps"] = [ReportStep(**step) for step in said["steps"]]
     return LoginReport(**said)
@@ -180,7 +181,7 @@ def _rehearsed(parts: Parts, connection: StoredConnection, person: Person) -> Lo
 def _person_in_words(person: Person) -> str:
     name = f"{person.given_name} {person.family_name}".strip()
     said = [f"key {person.key}", f"e-mail {person.mail or 'not sent'}", f"name {name or 'not sent'}"]
-    return ", ".join([*said, f"{len(person.groups)} groups"])
+    return ", ".join([*said, "1 group" if len(person.groups) == 1 else f"{len(person.groups)} groups"])
 
 
 _BY = {

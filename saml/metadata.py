@@ -35,6 +35,7 @@ _BINDINGS = {
     "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect": "redirect",
     names.BINDING_POST: "post",
 }
+_CACHE = re.compile(r"""\scacheDuration\s*=\s*["']([^"'<]{1,40})["']""")
 _BINDING_NAMES = {name: uri for uri, name in _BINDINGS.items()}
 _ENTITY = f"{{{_MD}}}EntityDescriptor"
 _ENTITIES = f"{{{_MD}}}EntitiesDescriptor"
@@ -226,6 +227,12 @@ def _moments(*elements: etree._Element) -> Iterable[datetime]:
 
 def _shortest_cache(*elements: etree._Element) -> timedelta | None:
     given = [found for each in elements if (found := _duration(each.get("cacheDuration", ""))) is not None]
+    return min(given, default=None)
+
+
+def cache_duration(document: str) -> timedelta | None:
+    """How long a document that was taken asks to be kept before it is read again; None where it does not say."""
+    given = [found for text in _CACHE.findall(document) if (found := _duration(text)) is not None]
     return min(given, default=None)
 
 

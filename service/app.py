@@ -30,6 +30,7 @@ from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.migrate import check_version
 from web.frame import RequestFrame, current_request_id
+from web.limits import Timer
 
 REQUEST_LOG = "usher.request_log"
 
@@ -45,8 +46,11 @@ def create_app(
     metrics: Metrics | None = None,
     requests: RequestLog | None = None,
     is_scheduler_alive: Check = lambda: "",
+    timer: Timer = time.monotonic,
 ) -> Flask:
     """Build the application over a database that is set up. `is_scheduler_alive` tells for `/readyz`.
+
+    `timer` is what limits of how often somebody may ask go by.
 
     `requests` is started and stopped by whoever made it; without one there is a log without a thread, whose `flush`
     writes. It is found in the application's extensions under `REQUEST_LOG`.
@@ -59,9 +63,9 @@ def create_app(
     _add_errors(app)
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 
-    app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
+    app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG], timer=timer))
     app.register_blueprint(console_blueprint())
-    sso = saml_parts(wiring)
+    sso = saml_parts(wiring, timer=timer)
     app.register_blueprint(sso_blueprint(sso))
     app.register_blueprint(oidc_blueprint(wiring, lead_to_provider=partial(ask_provider, sso)))
 

@@ -14,6 +14,7 @@ from api.keys import SigningKeys
 from api.logout import logout_form
 from provisioning.clients import LogoutNotice
 from service.clients import signing_keys
+from service.outside import open_outgoing
 from service.wiring import Wiring
 from web.outgoing import Outgoing, OutgoingError
 
@@ -30,6 +31,14 @@ _HEADERS = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "appl
 _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 
 _log = structlog.get_logger("usher.backchannel")
+
+
+def deliver_notices(wiring: Wiring) -> int:
+    """Deliver what is due, over a way out of its own that is opened only where there is something to say."""
+    if not wiring.clients.notices_due(wiring.clock(), 1):
+        return 0
+    with open_outgoing(wiring.settings) as outgoing:
+        return tell_logouts(wiring, outgoing)
 
 
 def tell_logouts(wiring: Wiring, outgoing: Outgoing) -> int:

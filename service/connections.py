@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from directory.changes import Change
 from directory.ids import ConnectionId
 from directory.sso_changes import NoteMetadataFailure, PutConnection, PutSPKey, RetireSPKey, TakeMetadata
 from provisioning.logins import StoredConnection
 from saml.errors import MetadataError
 from saml.metadata import MAX_BYTES, IdPMetadata, parse_metadata
 from service.administration import Administration
-from service.errors import InputError, NotFoundError
+from service.errors import InputError, NotFoundError, RefusedError
 from web.outgoing import Answer, Outgoing, OutgoingError
 
 _RSA_BITS = 3072
@@ -93,9 +94,19 @@ def take_document(
 ) -> StoredConnection:
     """Put the document in the place of the connection's metadata. Raises RefusedError, MetadataError."""
     now = administration.wiring.clock()
-    chosen = entity_id or connection.read.idp_entity_id
-    read = _read(document, now=now, entity_id=chosen, settings=connection.settings)
-    administration.apply([_taking(connection.connection_id, document, read)])
+    read = _read(
+        document,
+        now=now,
+        entity_id=entity_id,
+        trusted=connection.read.idp_entity_id,
+        settings=connection.settings,
+    )
+    changes: list[Change] = [_taking(connection.connection_id, document, read)]
+    if connection.metadata is None and read.wants_signed_requests:
+        # The provider's wish is followed once; later it is the administrator who decides.
+        signing = {**connection.settings, "sign_requests": True}
+        changes.insert(0, PutConnection(connection.connection_id, connection.name, signing))
+    administration.apply(changes)
     return _stored(administration, connection.connection_id)
 
 
@@ -104,7 +115,8 @@ def refresh_connection(
 ) -> str:
     """Read the metadata anew from its address; an empty text, or in words why the last good copy stays in force.
 
-    The failure is stored, and an event when it is the first one. Raises RefusedError when the connection has gone.
+    The failure is stored, and an event when it is the first one: so it is not tried again at once, whoever refuses
+    the document. Raises RefusedError when the connection has gone.
     """
     settings, copy = connection.read, connection.metadata
     try:
@@ -114,22 +126,28 @@ def refresh_connection(
         if document is not None:
             # The provider is found again by the entity id that the connection trusts, never by another.
             take_document(administration, connection, document)
-    except (OutgoingError, MetadataError) as error:
+    except (OutgoingError, MetadataError, RefusedError) as error:
         administration.apply([NoteMetadataFailure(connection.connection_id, error.code)])
         return str(error)
     return ""
 
 
 def _read(
-    document: Document, *, now: datetime, entity_id: str, settings: Mapping[str, Setting]
+    document: Document,
+    *,
+    now: datetime,
+    entity_id: str,
+    settings: Mapping[str, Setting],
+    trusted: str = "",
 ) -> IdPMetadata:
+    """`entity_id` is what the administrator asks for; without it the one that is `trusted` already is looked for."""
     signer = str(settings.get("metadata_signer", ""))
     try:
-        return parse_metadata(document.octets, now=now, entity_id=entity_id, signer=signer)
+        return parse_metadata(document.octets, now=now, entity_id=entity_id or trusted, signer=signer)
     except MetadataError:
-        if not entity_id or "entityID" not in document.octets.decode("utf-8", "replace"):
+        if entity_id or not trusted:
             raise
-        # A document of one other provider: let the write path say that its entity id is another one.
+        # Where it is of one other provider, the write path is to say so; else this fails as before.
         return parse_metadata(document.octets, now=now, signer=signer)
 
 

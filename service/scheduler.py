@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from service.backchannel import deliver_notices, rotate_signing_keys
 from service.dispatch import Dispatcher, LocalDispatcher, guarded
 from service.jobs import (
     delete_after_retention,
@@ -22,7 +23,14 @@ from service.jobs import (
     note_ending_tokens,
 )
 from service.metrics import Metrics
+from service.outside import open_outgoing, resolver
 from service.settings import WORKERS
+from service.sso_jobs import (
+    check_domains,
+    delete_expired_logins,
+    note_ending_certificates,
+    refresh_metadata,
+)
 from service.wiring import Wiring, utc_now
 from service.worker_queue import QueueDispatcher
 
@@ -83,6 +91,12 @@ class Scheduler:
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
             ScheduledJob("run_history", lambda: delete_old_runs(self._wiring), 3600),
             ScheduledJob("request_log", lambda: delete_logged_requests(self._wiring), 3600),
+            ScheduledJob("metadata", self._refresh_metadata, 600),
+            ScheduledJob("domains", lambda: check_domains(self._wiring, resolver(self._wiring.settings)), 60),
+            ScheduledJob("certificate_notices", lambda: note_ending_certificates(self._wiring), 3600),
+            ScheduledJob("expired_logins", lambda: delete_expired_logins(self._wiring), 600),
+            ScheduledJob("logout_notices", lambda: deliver_notices(self._wiring), tick_seconds),
+            ScheduledJob("signing_keys", lambda: rotate_signing_keys(self._wiring), 3600),
             ScheduledJob("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
             *self._further,
         ):
@@ -120,3 +134,7 @@ class Scheduler:
         number = 0 if self._stopping.is_set() else self._dispatcher.dispatch()
         self._last_tick = self._wiring.clock()
         return number
+
+    def _refresh_metadata(self) -> None:
+        with open_outgoing(self._wiring.settings) as outgoing:
+            refresh_metadata(self._wiring, outgoing)

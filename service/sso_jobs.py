@@ -3,7 +3,7 @@
 Each job is a plain function that may be run again. A question without an answer takes nothing away.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dns.resolver
 import structlog
@@ -11,8 +11,9 @@ import structlog
 from directory.changes import Change
 from directory.ids import OrganisationId
 from directory.sso_changes import NoteCertificateEnding, NoteDomainMissing, VerifyDomain
-from provisioning.logins import StoredDomain
+from provisioning.logins import MetadataCopy, StoredDomain
 from saml.domains import Proof, find_proof
+from saml.metadata import cache_duration
 from service.administration import Administration
 from service.connections import refresh_connection
 from service.errors import RefusedError
@@ -23,24 +24,33 @@ from web.outgoing import Outgoing
 NOTICE_DAYS = (60, 30, 7, 1)
 """Days before its end at which a certificate is spoken of."""
 REFRESH_EVERY = timedelta(days=1)
+REFRESH_AT_MOST_EVERY = timedelta(hours=1)
+"""However short a time the metadata asks to be kept."""
 CHECK_PENDING_EVERY = timedelta(minutes=10)
 CHECK_VERIFIED_EVERY = timedelta(days=1)
 _AT_ONCE = 100
+_LOOKED_AT = 1_000
 _EXPIRED_AT_ONCE = 5_000
 
 _log = structlog.get_logger("usher.sso")
 
 
 def refresh_metadata(wiring: Wiring, outgoing: Outgoing) -> int:
-    """Read the metadata anew of every connection that has an address and was not read within the day; how many."""
-    before = wiring.clock() - REFRESH_EVERY
+    """Read the metadata anew of every connection that has an address and is due; how many were.
+
+    It is due after a day, or as soon as the metadata itself asks for it (`cacheDuration`).
+    """
+    now = wiring.clock()
     read = 0
-    for organisation_id, connection_id in wiring.logins.connections_to_refresh(before, _AT_ONCE):
+    before = now - REFRESH_AT_MOST_EVERY
+    for organisation_id, connection_id in wiring.logins.connections_to_refresh(before, _LOOKED_AT):
         administration = as_system(wiring, organisation_id, "metadata")
         with administration.read() as reader:
             connection = reader.sso.connection(connection_id)
-        if connection is None:
+        if connection is None or not _is_due(connection.metadata, now):
             continue
+        if read == _AT_ONCE:
+            break
         try:
             failure = refresh_connection(administration, connection, outgoing)
         except RefusedError as error:
@@ -54,6 +64,13 @@ def refresh_metadata(wiring: Wiring, outgoing: Outgoing) -> int:
                 reason=failure,
             )
     return read
+
+
+def _is_due(copy: MetadataCopy | None, now: datetime) -> bool:
+    if copy is None:
+        return True
+    asked = cache_duration(copy.document) or REFRESH_EVERY
+    return copy.checked_at + min(max(asked, REFRESH_AT_MOST_EVERY), REFRESH_EVERY) <= now
 
 
 def check_domains(wiring: Wiring, resolver: dns.resolver.Resolver) -> int:

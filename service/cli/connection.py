@@ -337,7 +337,7 @@ def _show_taken(before: StoredConnection, after: StoredConnection) -> None:
     for setting in ("idp_entity_id", "sso_url", "sso_binding", "slo_url", "slo_binding"):
         old, new = getattr(before.read, setting), getattr(after.read, setting)
         if old != new:
-            call.output.line(f"  {setting}: {shown(old)} -> {shown(new)}")
+            call.output.line(f"  {setting}: {shown(old) or '-'} -> {shown(new) or '-'}")
     for each in after.certificates:
         if each != was.get(each.sha256):
             call.output.line(f"  certificate {each.sha256}: {_certificate_text(each)}")

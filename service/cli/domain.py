@@ -30,7 +30,12 @@ def add(name: str) -> None:
     """Claim a domain and say which TXT record is to prove it."""
     call = current()
     administration = call.administration
-    administration.apply([ClaimDomain(name, os.urandom(_CHALLENGE_BYTES).hex())])
+    with administration.read() as reader:
+        challenge = next(
+            (one.challenge for one in reader.sso.domain_claims() if one.domain == _key(name)), ""
+        )
+    # Asked again, it is the same record: that may stand in the name servers already.
+    administration.apply([ClaimDomain(name, challenge or os.urandom(_CHALLENGE_BYTES).hex())])
     with administration.read() as reader:
         claim = _find(reader, name)
     if claim.is_verified:
@@ -113,11 +118,14 @@ def release(name: str, yes: bool) -> None:
 
 
 def _find(reader: Reader, name: str) -> StoredDomain:
-    key = name_key(name.strip())
     for claim in reader.sso.domain_claims():
-        if claim.domain == key:
+        if claim.domain == _key(name):
             return claim
     raise NotFoundError(f"the organisation has not claimed the domain '{name}'; see 'usher domain list'")
+
+
+def _key(name: str) -> str:
+    return name_key(name.strip())
 
 
 def _row(claim: StoredDomain) -> dict[str, object]:

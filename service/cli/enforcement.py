@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+from dataclasses import asdict
 
 import click
 
@@ -10,11 +11,62 @@ from directory.sso_changes import EnforceLogin, LiftEnforcement, PutRecoveryCode
 from service.cli.frame import UsherCommand, current, organisation_option
 from service.cli.output import clean, shown
 from service.errors import NotFoundError
+from service.login_tests import begin_test, find_report, test_id_of
 from service.names import find_connection, find_member
+from web.pages import LoginReport
 
+_RESULTS = {"pass": "pass", "fail": "FAIL", "not_reached": "not reached"}
 _CODES = 10
 _CODE_BYTES = 10
 _GROUP = 4
+
+
+@click.command("test", cls=UsherCommand)
+@click.argument("name", required=False, default="")
+@click.option("--show", default="", metavar="TEST", help="Say how a test of yours ended, by its id or link.")
+@organisation_option
+def test(name: str, show: str) -> None:
+    """Begin a test login: it checks everything, says in words what is wrong, and changes nothing."""
+    call = current()
+    administration = call.administration
+    if show:
+        _show_test(find_report(administration, test_id_of(show)))
+        return
+    with administration.read() as reader:
+        known = find_connection(reader, name)
+    link = begin_test(administration, known)
+    if call.is_json:
+        call.output.document({"connection": known.name, "test": test_id_of(link), "link": link})
+        return
+    call.output.line(f"Open this link to test signing in over '{clean(known.name)}'; it is good for an hour:")
+    call.output.line(f"  {link}")
+    call.output.line("Whoever has the link sees the result, which is kept as long. It is said here too:")
+    call.output.line(f"  usher connection test --show {test_id_of(link)}")
+
+
+def _show_test(report: LoginReport | None) -> None:
+    """Without the message itself: that is for the page, and no terminal keeps it."""
+    call = current()
+    if report is None:
+        call.output.say("The test has not ended: open its link, and sign in.", {"has_ended": False})
+        return
+    if call.is_json:
+        document = asdict(report)
+        call.output.document(
+            {"has_ended": True, **{name: document[name] for name in document if not name.endswith("xml")}}
+        )
+        return
+    line = call.output.line
+    outcome = "has passed" if report.has_passed else "has failed"
+    line(f"The test of '{clean(report.connection)}' {outcome}.")
+    for step in report.steps:
+        line(f"  {_RESULTS[step.result]:<12} {step.name}{f': {clean(step.words)}' if step.words else ''}")
+    if report.member:
+        line(f"Member: {clean(report.member)}")
+    for access in report.access:
+        line(f"  {clean(access)}")
+    for note in report.notes:
+        line(note)
 
 
 @click.command("enforce", cls=UsherCommand)
@@ -122,4 +174,4 @@ def enforcement_state() -> None:
     )
 
 
-ENFORCEMENT_COMMANDS: tuple[click.Command, ...] = (enforce, lift, recovery, enforcement_state)
+ENFORCEMENT_COMMANDS: tuple[click.Command, ...] = (test, enforce, lift, recovery, enforcement_state)

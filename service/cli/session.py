@@ -7,7 +7,6 @@ from directory.sso_changes import EndSession, EndSessionsOf
 from provisioning.logins import StoredSession
 from service.cli.frame import UsherGroup, current, organisation_option
 from service.cli.output import clean
-from service.errors import InputError
 from service.names import find_member, is_id
 
 _MOST_SHOWN = 1000
@@ -62,10 +61,10 @@ def revoke(session_id: str, member: str) -> None:
     call = current()
     administration = call.administration
     if bool(session_id) == bool(member):
-        raise InputError(["name a session by its id, or a person by --member"])
+        raise click.UsageError("name a session by its id, or a person by --member")
     if session_id:
         if not is_id(session_id):
-            raise InputError([f"'{session_id}' is no id of a session; see 'usher session list'"])
+            raise click.UsageError(f"'{session_id}' is no id of a session; see 'usher session list'")
         administration.apply([EndSession(SessionId(session_id.lower()), "revoked")])
         call.output.say(f"The session {session_id} has ended.", {"session_id": session_id})
         return

@@ -1,12 +1,13 @@
 """Shells on fresh databases, copied from one that was made once."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.journeys.shell import Shell
+from tests.journeys.sso_scene import Scene, sso_scene
 from tests.postgresql import DatabaseFactory
 
 
@@ -39,3 +40,20 @@ def either_shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
     make: Callable[[], str] = request.getfixturevalue("postgresql_database")
     assert isinstance(make, DatabaseFactory)
     return Shell(tmp_path, make())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Two organisations with an identity provider each, on SQLite."""
+    with sso_scene(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.pg)])
+def either_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    """The same on each kind of database."""
+    make: Callable[[], str] | None = None
+    if request.param == "postgresql":
+        make = request.getfixturevalue("postgresql_database")
+    with sso_scene(tmp_path, make() if make is not None else "") as made:
+        yield made
