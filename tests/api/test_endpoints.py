@@ -155,7 +155,7 @@ def test_whoever_guesses_is_slowed_down(scene: Scene) -> None:
 
 def test_whoever_asks_too_often_waits(scene: Scene) -> None:
     app = Flask("alone")
-    app.register_blueprint(oidc_blueprint(scene.wiring, timer=lambda: 0.0))
+    app.register_blueprint(oidc_blueprint(scene.wiring, lead_to_provider=lambda _: None, timer=lambda: 0.0))
     client = app.test_client()
 
     answers = [client.get("/.well-known/openid-configuration").status_code for _ in range(501)]
