@@ -48,8 +48,7 @@ class Page:
             Form(
                 urljoin(self.url, form.action or self.url),
                 form.method,
-                {name: value or "" for name, value in form.form_values()}
-                | {name: "" for name in ("username", "password") if name in form.fields},
+                {name: form.fields[name] or "" for name in form.fields},
             )
             for form in found
         ]

@@ -1,10 +1,20 @@
 """People signed in and out at identity providers that others have written, by a browser, from end to end."""
 
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from tests.architecture.project import ROOT
 from tests.browser import Browser, Page
 from tests.certificates import Certificates
 from tests.https_server import serve_https
@@ -12,6 +22,7 @@ from tests.idps.provider import ADA, BEN, Provider
 from tests.journeys.exports import export, people
 from tests.journeys.real_idps import NAME, Stage, staged
 from tests.journeys.shell import Shell
+from tests.journeys.test_running import free_port, wait_for
 
 JIT = ("--jit", "--default-role", "Member")
 SESSION = "__Host-usher_session"
@@ -97,7 +108,12 @@ def test_somebody_whom_a_directory_brought_is_linked_once(
 
 def test_who_is_asked_anew_may_be_somebody_else(stage: Stage) -> None:
     stage.connect(*JIT)
-    settings = ("sign_requests=true", "force_authn=true", "require_encrypted_assertion=true")
+    settings = (
+        "sign_requests=true",
+        "sso_binding=post",
+        "force_authn=true",
+        "require_encrypted_assertion=true",
+    )
     stage.shell.answer("connection", "set", NAME, *settings)
     stage.idp.answer(encrypt=True)
     with stage.browser() as browser:
@@ -349,3 +365,78 @@ def test_an_answer_is_good_once(stage: Stage) -> None:
 
     assert stage.reasons() == [("sso.login_denied", "replayed")]
     assert len(stage.sessions()) == 1
+
+
+# To the host application
+
+
+@contextmanager
+def sample_host(stage: Stage) -> Iterator[tuple[str, Path]]:
+    """The sample application as its users run it: its address, and the file that it prints into."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    told = stage.shell.json(
+        *("client", "add", "Sample host", "--environment", "minut"),
+        *("--redirect-uri", f"{url}/callback", "--logout-uri", f"{url}/bye"),
+    )
+    printed = stage.shell.folder / "printed.txt"
+    environ = {
+        **os.environ,
+        "ISSUER": stage.base,
+        "CLIENT_ID": told["client_id"],
+        "CLIENT_SECRET": told["client_secret"],
+        "REQUESTS_CA_BUNDLE": str(stage.authority),
+    }
+    words = ["-m", "flask", "--app", str(ROOT / "examples" / "host_app.py"), "run", "--port", str(port)]
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *words], env=environ, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_for(lambda: is_listening(port))
+            yield url, printed
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def is_listening(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def test_the_sample_host_is_told_who_signed_in(stage: Stage) -> None:
+    """From the host over the home realm and the provider's form back to the host, and out again."""
+    stage.connect(*JIT)
+
+    with sample_host(stage) as (host, printed), stage.browser() as browser:
+        page = browser.get(host)
+        assert page.url.startswith(f"{stage.base}/sso/login")
+        page = browser.submit(page, "email", email="Ada@Acme.example")
+        page = browser.submit(page, "username", username=ADA.name, password=ADA.password)
+        page = browser.carry(page)
+        assert page.url.startswith(f"{host}/callback")
+        claims = json.loads(page.text)
+        shown = re.search(r"^\{$.*?^\}$", printed.read_text(), re.MULTILINE | re.DOTALL)
+        assert shown is not None
+        assert json.loads(shown[0]) == claims
+        page = browser.carry(browser.get(f"{host}/logout"))
+        while page.forms and page.url.startswith(stage.base):
+            page = browser.carry(browser.send(page.forms[0]))
+
+    member = stage.shell.json("member", "show", ADA.mail)
+    assert {
+        name: claims[name] for name in ("sub", "email", "email_verified", "name", "organisation_name")
+    } == {
+        "sub": member["id"],
+        "email": ADA.mail,
+        "email_verified": True,
+        "name": "Ada Adams",
+        "organisation_name": "Acme Stays",
+    }
+    assert claims["roles"] == ["Member"]
+    assert claims["grants"] == [{"role": "Member", "scope": "organisation"}]
+    assert stage.sessions() == []
+    assert stage.actions()[-2:] == ["sso.login", "sso.logout"]
+    assert "Signed out." in page.text
