@@ -32,13 +32,6 @@ class Application:
     def client_id(self) -> str:
         return self.stored.client_id
 
-    def get_client_id(self) -> str:
-        return self.stored.client_id
-
-    def get_default_redirect_uri(self) -> str:
-        """None: OpenID Connect Core 1.0 section 3.1.2.1 wants it said each time."""
-        return ""
-
     def get_allowed_scope(self, scope: str | None) -> str:
         """What of the scope is known. OpenID Connect Core 1.0 section 3.1.2.1: the rest is ignored."""
         return known_scope(scope or "")

@@ -15,7 +15,6 @@ from authlib.oauth2.rfc6749 import (
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Error,
-    UnsupportedResponseTypeError,
 )
 from authlib.oidc.core.errors import (
     LoginRequiredError,
@@ -181,14 +180,11 @@ def _check_request(asked: Mapping[str, str]) -> frozenset[str]:
     return prompts
 
 
-class _OnlyCodesError(UnsupportedResponseTypeError):  # type: ignore[misc]  # Authlib has no annotations
-    """Its parent repeats what was sent."""
+class _OnlyCodesError(OAuth2Error):  # type: ignore[misc]  # Authlib has no annotations
+    """In place of Authlib's, which repeats what was sent."""
 
-    def __init__(self) -> None:
-        OAuth2Error.__init__(self, "response_type must be code")
-
-    def get_error_description(self) -> str:
-        return "response_type must be code"
+    error = "unsupported_response_type"
+    description = "response_type must be code"
 
 
 def _max_age(asked: Mapping[str, str]) -> timedelta | None:

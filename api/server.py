@@ -75,10 +75,6 @@ class StrictRequest(OAuth2Request):  # type: ignore[misc]  # Authlib has no anno
         self.payload = BasicOAuth2Payload(parameters)
 
     @property
-    def args(self) -> dict[str, str]:
-        return self.parameters
-
-    @property
     def form(self) -> dict[str, str]:
         return self.parameters
 

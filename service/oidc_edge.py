@@ -4,7 +4,7 @@ import os
 import time
 from datetime import timedelta
 
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from api.authorization import Authorization
 from api.endpoints import Limits, Provider, make_blueprint
@@ -30,15 +30,10 @@ _FAILURES_PER_SECOND = 1
 _FAILURES_AT_ONCE = 60
 
 
-def nowhere(session: StoredSession) -> Response | None:  # noqa: ARG001 - the signature of LeadToProvider
-    """No identity provider is asked to sign the person out as well."""
-    return None
-
-
 def oidc_blueprint(
     wiring: Wiring,
     *,
-    lead_to_provider: LeadToProvider = nowhere,
+    lead_to_provider: LeadToProvider,
     random: RandomBytes = os.urandom,
     timer: Timer = time.monotonic,
 ) -> Blueprint:

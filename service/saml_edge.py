@@ -16,8 +16,8 @@ from web.limits import RateLimit, Timer
 from web.sessions import Sessions
 
 # Of one address. Behind one address there may be a whole company in the morning.
-_MESSAGES_PER_SECOND, _MESSAGES_AT_ONCE = 20, 400
-_BEGUN_PER_SECOND, _BEGUN_AT_ONCE = 20, 400
+_MESSAGES_PER_SECOND, _MESSAGES_AT_ONCE = 20, 120
+_BEGUN_PER_SECOND, _BEGUN_AT_ONCE = 20, 120
 # A code has 80 bits: this stops loops, and nobody who has mistyped.
 _CODES_PER_SECOND, _CODES_AT_ONCE = 0.05, 10
 

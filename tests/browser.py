@@ -48,8 +48,7 @@ class Page:
             Form(
                 urljoin(self.url, form.action or self.url),
                 form.method,
-                {name: value or "" for name, value in form.form_values()}
-                | {name: "" for name in ("username", "password") if name in form.fields},
+                {name: form.fields[name] or "" for name in form.fields},
             )
             for form in found
         ]
@@ -86,6 +85,15 @@ class Browser:
         """Send a form with some of its fields filled in."""
         return self._go(form.method, form.action, {**form.fields, **fields}, is_typed=False)
 
+    def carry(self, page: Page) -> Page:
+        """Send on the forms that send themselves, as a script would, until a page stands still."""
+        for _ in range(_MOST_REDIRECTS):
+            carried = [form for form in page.forms if form.fields.keys() & {"SAMLRequest", "SAMLResponse"}]
+            if not carried or "username" in carried[0].fields:
+                return page
+            page = self.send(carried[0])
+        raise AssertionError(f"too many forms: {page.trail}")
+
     def submit(self, page: Page, field: str, **fields: str) -> Page:
         """Send the form of the page that has the field."""
         return self.send(page.form(field), **fields)
@@ -101,6 +109,7 @@ class Browser:
 
     def _go(self, method: str, url: str, fields: Mapping[str, str], *, is_typed: bool) -> Page:
         trail: list[str] = []
+        origin = {"Origin": _origin(self.at)} if method == "POST" else {}
         is_foreign = not is_typed and _site(url) != _site(self.at)
         for _ in range(_MOST_REDIRECTS):
             trail.append(url.partition("?")[0])
@@ -110,6 +119,7 @@ class Browser:
                     url,
                     params=fields if method == "GET" and fields else None,
                     data=fields if method == "POST" else None,
+                    headers=origin,
                     allow_redirects=False,
                     verify=self._authority,
                     timeout=_PATIENCE_SECONDS,
@@ -119,7 +129,7 @@ class Browser:
             if not answer.is_redirect or location is None:
                 return Page(url, answer.status_code, dict(answer.headers), answer.text, tuple(trail))
             is_foreign = is_foreign or _site(urljoin(url, location)) != _site(url)
-            method, url, fields = "GET", urljoin(url, location), {}
+            method, url, fields, origin = "GET", urljoin(url, location), {}, {}
         raise AssertionError(f"too many redirects: {trail}")
 
     @contextmanager
@@ -135,6 +145,11 @@ class Browser:
         for cookie in kept:
             if (cookie.domain, cookie.path, cookie.name) not in present:
                 jar.set_cookie(cookie)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _site(url: str) -> str:

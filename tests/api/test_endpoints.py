@@ -1,11 +1,14 @@
 """The provider over HTTP: what it says of itself, userinfo, and what it does not put up with."""
 
+import base64
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from authlib.oidc.discovery import OpenIDProviderMetadata
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from api.people import MOST_GRANTS
 from directory.changes import GroupMatch, PutRule, PutScope
@@ -13,6 +16,11 @@ from directory.ids import RoleId, RuleId, ScopeId
 from service.names import find_group
 from service.oidc_edge import oidc_blueprint
 from tests.api.scene import ISSUER, Made, Scene, open_scene, refused
+
+_NAMES = (
+    *("grant_type", "client_id", "client_secret", "code", "code_verifier", "redirect_uri", "refresh_token"),
+    *("scope", "state", "id_token_hint", "post_logout_redirect_uri", "response_type", "anything"),
+)
 
 
 def test_discovery_holds_what_the_standard_demands(scene: Scene) -> None:
@@ -111,6 +119,33 @@ def test_a_body_that_makes_no_sense_is_the_senders_fault(scene: Scene, body: str
     assert refused(scene.send("POST", "/oidc/token", body)) in {"invalid_request", "unsupported_grant_type"}
 
 
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(["/oidc/token", "/oidc/logout", "/oidc/userinfo", "/oidc/authorize"]),
+    names=st.lists(st.sampled_from(_NAMES), max_size=5),
+    texts=st.lists(st.text(max_size=20), min_size=5, max_size=5),
+    authorization=st.sampled_from(["", "Basic ", "Bearer "]),
+    credentials=st.binary(max_size=20),
+    is_encoded=st.booleans(),
+)
+def test_no_request_is_answered_by_a_fault_of_ours(
+    scene: Scene,
+    path: str,
+    names: list[str],
+    texts: list[str],
+    authorization: str,
+    credentials: bytes,
+    is_encoded: bool,
+) -> None:
+    sent = base64.b64encode(credentials) if is_encoded else credentials.translate(None, b"\r\n")
+    headers = {"Authorization": authorization + sent.decode("latin-1")} if authorization else {}
+    body = urlencode(list(zip(names, texts, strict=False)))
+
+    for method in ("POST", "GET"):
+        answer = scene.send(method, path, body, headers=headers)
+        assert answer.status_code in {303, 400, 401, 405, 429}
+
+
 def test_methods_that_are_not_foreseen_do_nothing(scene: Scene) -> None:
     for path in ("/oidc/authorize", "/oidc/token", "/oidc/userinfo", "/oidc/logout", "/oidc/jwks"):
         assert scene.send("DELETE", path).status_code == 405
@@ -155,7 +190,7 @@ def test_whoever_guesses_is_slowed_down(scene: Scene) -> None:
 
 def test_whoever_asks_too_often_waits(scene: Scene) -> None:
     app = Flask("alone")
-    app.register_blueprint(oidc_blueprint(scene.wiring, timer=lambda: 0.0))
+    app.register_blueprint(oidc_blueprint(scene.wiring, lead_to_provider=lambda _: None, timer=lambda: 0.0))
     client = app.test_client()
 
     answers = [client.get("/.well-known/openid-configuration").status_code for _ in range(501)]

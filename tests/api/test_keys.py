@@ -1,7 +1,7 @@
 """The signing keys: made at first use, two at a time, changed without a token that fails."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from joserfc import jwt
@@ -52,6 +52,26 @@ def test_the_first_two_keys_are_made_when_they_are_asked_for(scene: Scene) -> No
     assert ids(made) == ids(made)
     assert [key.state for key in store.stored.values()] == ["active", "next"]
     assert [key.key_id for key in noted] == ids(made)[:1]
+
+
+def test_who_finds_keys_that_were_made_meanwhile_makes_none(scene: Scene, keys: SigningKeys) -> None:
+    class Late:
+        """A store that is empty when it is first asked."""
+
+        def __init__(self) -> None:
+            self.answers: list[list[SigningKey]] = [[]]
+
+        def signing_keys(self, now: datetime) -> list[SigningKey]:
+            return self.answers.pop() if self.answers else scene.wiring.clients.signing_keys(now)
+
+    late = SigningKeys(
+        Late(),  # type: ignore[arg-type]  # the part that is asked
+        clock=scene.clock,
+        mint=scene.wiring.mint,
+        note=lambda _: None,
+    )
+
+    assert ids(late) == ids(keys)
 
 
 def test_the_next_key_was_published_before_it_signs(keys: SigningKeys) -> None:

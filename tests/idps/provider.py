@@ -101,6 +101,8 @@ class Provider(ABC):
 
     preset: ClassVar[str]
     """What its attributes are called, in the words of a connection's settings."""
+    publishes_several: ClassVar[bool] = True
+    """Whether its metadata can name two certificates."""
     folder: Path
     keys: Mapping[str, Key]
     people: Sequence[Person] = (ADA, BEN)

@@ -144,7 +144,13 @@ class IdentityProvider:
             said = server.create_logout_response(asked.message, [binding], sign=not is_redirected, **signing)
             return _carried(
                 server.apply_binding(
-                    binding, str(said), slo, message.get("RelayState", ""), response=True, sign=is_redirected
+                    binding,
+                    str(said),
+                    slo,
+                    message.get("RelayState", ""),
+                    response=True,
+                    sign=is_redirected,
+                    sigalg=SIG_RSA_SHA256,
                 )
             )
         if "SAMLResponse" in message or not session["logins"]:
@@ -154,7 +160,9 @@ class IdentityProvider:
         _, request = server.create_logout_request(
             slo, state["service_provider"]["entity_id"], name_id=name_id, sign=not is_redirected, **signing
         )
-        return _carried(server.apply_binding(binding, str(request), slo, "", sign=is_redirected))
+        return _carried(
+            server.apply_binding(binding, str(request), slo, "", sign=is_redirected, sigalg=SIG_RSA_SHA256)
+        )
 
     def _server(self, state: State) -> Server:
         server = Server(config=self._configuration(state, [state["certificate"]]))

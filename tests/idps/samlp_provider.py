@@ -23,6 +23,7 @@ class SamlpProvider(Provider):
 
     __slots__ = ()
     preset = "okta"
+    publishes_several = False
 
     @property
     def entity_id(self) -> str:

@@ -118,16 +118,23 @@ def sample_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         host.scene.client, host.scene.secret = host.scene.register(
             "Sample", redirect_uris=[f"{address}/callback"], logout_uris=[f"{address}/bye"]
         )
-        monkeypatch.setenv("ISSUER", host.issuer)
-        monkeypatch.setenv("CLIENT_ID", host.scene.client.client_id)
-        monkeypatch.setenv("CLIENT_SECRET", host.scene.secret)
-        found = importlib.util.spec_from_file_location("host_app", EXAMPLE)
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
-        late.application = module.app
+        client_id, secret = host.scene.client.client_id, host.scene.secret
+        late.application = load_sample(monkeypatch, host.issuer, client_id, secret)
         yield address
+
+
+def load_sample(monkeypatch: pytest.MonkeyPatch, issuer: str, client_id: str, secret: str) -> Flask:
+    """The sample application, as its environment configures it."""
+    monkeypatch.setenv("ISSUER", issuer)
+    monkeypatch.setenv("CLIENT_ID", client_id)
+    monkeypatch.setenv("CLIENT_SECRET", secret)
+    found = importlib.util.spec_from_file_location("host_app", EXAMPLE)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    application: Flask = module.app
+    return application
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -121,6 +121,29 @@ def test_who_signs_in_over_saml_arrives_at_the_application(scene: Scene, applica
     assert "code" in landing(again)
 
 
+def test_it_is_the_same_on_either_database(either_scene: Scene) -> None:
+    either_scene.ours.set(jit=True, default_role="Member")
+    application, browser = Application(either_scene), either_scene.browser()
+    landed = sign_in(application, browser)
+
+    tokens = application.tokens(landed)
+
+    refreshed = application.exchange(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert refreshed.status_code == 200
+    replayed = application.exchange(
+        grant_type="authorization_code",
+        code=landing(landed)["code"],
+        redirect_uri=CALLBACK,
+        code_verifier=VERIFIER,
+    )
+    assert json.loads(replayed.get_data())["error"] == "invalid_grant"
+    renewed = json.loads(refreshed.get_data())["refresh_token"]
+    after = application.exchange(grant_type="refresh_token", refresh_token=renewed)
+    assert json.loads(after.get_data())["error"] == "invalid_grant"
+    unfit = application.exchange(grant_type="refresh_token", refresh_token="nul\x00", client_id="nul\x00")
+    assert unfit.status_code == 400
+
+
 def test_a_fresh_login_is_asked_of_the_identity_provider(scene: Scene, application: Application) -> None:
     scene.ours.set(jit=True, default_role="Member")
     browser = scene.browser()

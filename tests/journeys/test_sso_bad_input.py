@@ -19,6 +19,7 @@ def paths(scene: Scene) -> list[str]:
     ours = [f"{scene.ours.path}/{place}" for place in PLACES]
     strange = [
         "/saml/nobody/acs",
+        "/saml/nobody/metadata",
         "/saml/%00/login",
         "/saml/%ED%A0%80/slo",
         "/saml/test/%00",
@@ -43,10 +44,10 @@ def test_every_method_at_every_address_is_answered(scene: Scene, method: str) ->
     fields=st.dictionaries(
         st.sampled_from(FIELDS), st.one_of(st.text(max_size=50), st.binary(max_size=50).map(str)), max_size=4
     ),
-    place=st.integers(min_value=0, max_value=16),
+    place=st.integers(min_value=0, max_value=17),
     is_post=st.booleans(),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=120)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_every_form_at_every_address_is_answered(
     scene: Scene, fields: dict[str, str], place: int, is_post: bool
 ) -> None:
@@ -145,3 +146,19 @@ def test_nothing_of_a_message_stands_in_an_event_or_the_log(
     assert canary not in written
     assert token not in written
     assert asked.relay_state not in written
+
+
+def test_a_form_that_ends_early_or_says_nothing_is_refused(scene: Scene) -> None:
+    ours, browser = scene.ours, scene.browser()
+    form = "application/x-www-form-urlencoded"
+
+    for body, headers in (
+        (b"RelayState=a", {}),
+        (b"", {}),
+        (b"SAMLResponse=a", {"Content-Length": "999"}),
+        (b"SAMLResponse=%FF", {}),
+        (b"SAMLResponse=\xff", {}),
+        (b"&".join(b"a%d=b" % number for number in range(30)), {}),
+    ):
+        answer = browser.post(f"{ours.path}/acs", body, content_type=form, headers=headers)
+        assert answer.status_code == 400

@@ -140,8 +140,8 @@ def test_addresses_are_not_tried_out_in_bulk(scene: Scene) -> None:
     browser = scene.browser()
 
     statuses = [
-        browser.post("/sso/login", {"email": f"a@{number}.example"}).status_code for number in range(410)
+        browser.post("/sso/login", {"email": f"a@{number}.example"}).status_code for number in range(125)
     ]
 
-    assert statuses[:400] == [200] * 400
+    assert statuses[:120] == [200] * 120
     assert statuses[-1] == 429

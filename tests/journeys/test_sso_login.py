@@ -20,7 +20,7 @@ from saml import names
 from tests.journeys.sso_scene import BACK, BASE, OWNER, Browser, Organisation, Scene, read_form
 from tests.saml_forge.keys import ATTACKER, SP
 
-REFERENCE = re.compile(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}")
+REFERENCE = re.compile(r"<code>([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})</code>")
 ANNA = "anna@example.org"
 
 
@@ -51,7 +51,7 @@ def assert_page(answer: TestResponse, reference: str = "") -> None:
     assert "usher_session" not in answer.headers.get("Set-Cookie", "")
     found = REFERENCE.search(text)
     assert found is not None
-    assert reference in {"", found[0]}
+    assert reference in {"", found[1]}
     assert "<saml" not in text
     assert "&lt;saml" not in text
 
@@ -473,7 +473,7 @@ def test_a_stranger_cannot_fill_the_log(scene: Scene) -> None:
     assert shown is not None
     summary, single = ours.news()
     assert summary.get("reason") == {"code": "malformed", "numbers": {"folded": 45}}
-    assert summary.get("changes", [])[0]["after"] == shown[0]
+    assert summary.get("changes", [])[0]["after"] == shown[1]
     assert single.get("reason") == {"code": "malformed"}
 
 
@@ -489,10 +489,10 @@ def test_many_strangers_cannot_fill_it_either(scene: Scene) -> None:
 def test_an_address_that_sends_without_end_is_no_longer_read(scene: Scene) -> None:
     ours, browser = scene.ours, scene.browser()
 
-    post_junk(ours, browser, 450)
+    post_junk(ours, browser, 130)
 
     assert reason_of(ours.news()[-1]) == "rate_limited"
     assert_page(browser.post(f"{ours.path}/slo", {}))
-    begun = [browser.get(f"{ours.path}/login") for _ in range(450)]
+    begun = [browser.get(f"{ours.path}/login") for _ in range(130)]
     assert_page(begun[-1])
     assert ours.sign_in(scene.browser("192.0.2.2")).status_code == 303

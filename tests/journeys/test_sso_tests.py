@@ -210,7 +210,8 @@ def test_the_result_is_for_whoever_began_it_and_gone_within_the_hour(scene: Scen
     ours, browser = scene.ours, scene.browser()
     link = begin_test(ours.administration, ours.stored)
     path = link.partition("?")[0]
-    asked = read_redirect(browser.get(link).headers["Location"])
+    assert browser.get(link).status_code == 303
+    asked = read_redirect(browser.get(path).headers["Location"])
     finish(ours, browser, asked)
     ours.news()
 
@@ -249,7 +250,7 @@ def test_an_answer_after_the_hour_is_none(scene: Scene) -> None:
 def test_links_are_not_opened_in_bulk(scene: Scene) -> None:
     browser = scene.browser()
 
-    statuses = {browser.get(f"/saml/test/{number}").status_code for number in range(410)}
+    statuses = {browser.get(f"/saml/test/{number}").status_code for number in range(125)}
 
     assert statuses == {400}
 
