@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from service.names import is_id
 
 FORMATS = ("jsonl", "csv")
 _AT_ONCE = 1000
+_REFERENCE = re.compile(r"[0-9A-Z]{4}(?:-[0-9A-Z]{4}){2}")
 _IN_MEMORY = 8 * 1024 * 1024
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _CSV_COLUMNS = (
@@ -87,9 +89,13 @@ def read_log(
 
 
 def show_event(administration: Administration, event_id: str) -> LogReading:
-    """Read one event with its causes, the event first, and record that it was read."""
+    """Read one event with its causes, the event first, and record that it was read.
+
+    In place of its id, a refused login is found by the reference that the person was shown.
+    """
     with administration.read() as reader:
-        bodies = event_chain(reader, EventId(event_id.lower())) if is_id(event_id) else ()
+        known = event_id if is_id(event_id) else _find_denied(reader, event_id.strip().upper())
+        bodies = event_chain(reader, EventId(known.lower())) if known else ()
         if not bodies:
             raise NotFoundError(f"there is no event '{event_id}'; list them with 'usher audit list'")
         names = event_names(reader, administration.wiring.models, bodies)
@@ -102,6 +108,22 @@ def show_event(administration: Administration, event_id: str) -> LogReading:
         ],
     )
     return LogReading([(0, body) for body in bodies], names)
+
+
+def _find_denied(reader: Reader, reference: str) -> str:
+    """The id of the refused login with the reference, looked for from the newest back; empty when there is none."""
+    if not _REFERENCE.fullmatch(reference):
+        return ""
+    query = EventQuery(limit=_AT_ONCE, newest_first=True, action="sso.login_denied")
+    while True:
+        rows = list(reader.events(query))
+        for _, stored in rows:
+            body = parse_body(stored)
+            if any(change["after"] == reference for change in body.get("changes", ())):
+                return body["id"]
+        if len(rows) < _AT_ONCE:
+            return ""
+        query = replace(query, after=rows[-1][0])
 
 
 def _collect(

@@ -96,7 +96,10 @@ def list_(
 @click.argument("event", metavar="EVENT")
 @organisation_option
 def show(event: str) -> None:
-    """Show one event whole, with the events that led to it."""
+    """Show one event whole, with the events that led to it.
+
+    EVENT is its id; of a refused login also the reference that the person was shown.
+    """
     call = current()
     read = show_event(call.administration, event)
     (body, *causes) = (body for _, body in read.events)
@@ -125,10 +128,14 @@ def show(event: str) -> None:
 
 def _facts(body: EventBody) -> list[tuple[str, str]]:
     targets = [f"{target['type']} {target['id']} ({target['role']})" for target in body.get("targets", ())]
+    reason = body.get("reason")
+    numbers = {} if reason is None else reason.get("numbers", {})
+    told = [] if reason is None else [reason["code"], *(f"{name} {value}" for name, value in numbers.items())]
     return [
         ("event", body["id"]),
         ("time", body["time"]),
         ("action", f"{body['action']}, {body['outcome']}"),
+        *([("reason", ", ".join(told))] if told else []),
         ("actor", f"{body['actor']['type']} {body['actor']['id']}"),
         ("about", "; ".join(targets) or "-"),
         ("cause", ", ".join(f"{key} {value}" for key, value in body["cause"].items())),

@@ -15,8 +15,10 @@ from audit.body import EventBody
 from directory.changes import Change, DeactivateUser, PutDirectory, PutUser, SetBlock, SetPlan
 from directory.facts import UserFacts
 from directory.ids import DirectoryId, ExternalId
-from directory.sso_changes import RemoveConnection
+from directory.sso_changes import DenyLogin, RemoveConnection
 from saml import names
+from service.log_reading import show_event
+from tests.journeys.shell import Shell
 from tests.journeys.sso_scene import BACK, BASE, OWNER, Browser, Organisation, Scene, read_form
 from tests.saml_forge.keys import ATTACKER, SP
 
@@ -496,3 +498,29 @@ def test_an_address_that_sends_without_end_is_no_longer_read(scene: Scene) -> No
     begun = [browser.get(f"{ours.path}/login") for _ in range(130)]
     assert_page(begun[-1])
     assert ours.sign_in(scene.browser("192.0.2.2")).status_code == 303
+
+
+def test_an_administrator_finds_the_cause_by_the_reference(scene: Scene) -> None:
+    ours, shell = scene.ours, Shell(scene.folder)
+    answer = ours.sign_in(scene.browser(), audience="https://elsewhere.example")
+    shown = REFERENCE.search(answer.get_data(as_text=True))
+    assert shown is not None
+
+    told = shell.answer("audit", "show", shown[1].lower(), "--organisation", "Acme")
+
+    assert "reason   audience_mismatch, check audience" in told
+    assert shown[1] in told
+    assert "there is no event" in shell.fail(1, "audit", "show", "AAAA-AAAA-AAAA", "--organisation", "Acme")
+
+
+def test_it_is_found_behind_however_many_others(scene: Scene) -> None:
+    ours = scene.ours
+    first = ours.sign_in(scene.browser(), audience="https://elsewhere.example")
+    denials = [DenyLogin(ours.connection_id, "expired", f"R{number}") for number in range(1000)]
+    ours.do(*denials)
+    shown = REFERENCE.search(first.get_data(as_text=True))
+    assert shown is not None
+
+    read = show_event(ours.administration, shown[1])
+
+    assert reason_of(read.events[0][1]) == "audience_mismatch"
