@@ -26,6 +26,7 @@ class IdentityDenial(StrEnum):
 
     CONNECTION_UNKNOWN = "connection_unknown"
     CONNECTION_DISABLED = "connection_disabled"
+    OTHER_CONNECTION_REQUIRED = "other_connection_required"
     IDENTITY_MISSING = "identity_missing"
     IDENTITY_AMBIGUOUS = "identity_ambiguous"
     NO_MEMBER = "no_member"

@@ -101,9 +101,24 @@ class LoginExchange:
         found = identify(self._person, connection, reader, now=self._clock())
         if isinstance(found, Unidentified):
             raise _DeniedError(found.reason, found.member_id)
+        if self._session is not None and self._is_passing_by(found, reader):
+            member_id = None if found.record is None else found.record.member_id
+            raise _DeniedError(IdentityDenial.OTHER_CONNECTION_REQUIRED, member_id)
         self._by = found.by
         self._member_id = found.record.member_id if found.record else MemberId(self._mint.id())
         return (*self._facts(found, connection, reader), *self._statements(found))
+
+    def _is_passing_by(self, found: Identity, reader: Reader) -> bool:
+        """Whether people of this address must sign in over another connection; guests, of others, need not."""
+        enforcement = reader.sso.enforcement()
+        if (
+            enforcement is None
+            or enforcement.suspended_at is not None
+            or enforcement.connection_id == self._connection_id
+        ):
+            return False
+        mails = (self._person.mail, "" if found.record is None else found.record.mail)
+        return any(in_domains(mail, reader.domains()) for mail in mails)
 
     def _facts(self, found: Identity, connection: StoredConnection, reader: Reader) -> Iterator[Change]:
         """What the login says of somebody whom logins make: name, mail and groups."""

@@ -38,6 +38,7 @@ class Denial(StrEnum):
     IDENTITY_TEXT_REFUSED = "identity_text_refused"
     CONNECTION_UNKNOWN = "connection_unknown"
     CONNECTION_DISABLED = "connection_disabled"
+    OTHER_CONNECTION_REQUIRED = "other_connection_required"
     CERTIFICATE_MISSING = "certificate_missing"
     NO_MEMBER = "no_member"
     DOMAIN_NOT_VERIFIED = "domain_not_verified"

@@ -277,7 +277,7 @@ class _LoginView:
         return None if row is None else row[0]
 
     def home(self, domain: str) -> Home | None:
-        """Connections by name; those that are switched off are left out."""
+        """Connections by name; those that are switched off are left out, and all but the obligatory one."""
         row = self._across.row(_SELECT_HOME, named=name_key(domain)) if is_storable(domain) else None
         if row is None:
             return None
@@ -287,7 +287,8 @@ class _LoginView:
             for connection_id, called, settings in self._across.rows(
                 _SELECT_CONNECTIONS_OF, organisation=organisation_id
             )
-            if not ConnectionSettings.read(read_document(settings)).disabled
+            if enforced in {None, connection_id}
+            and not ConnectionSettings.read(read_document(settings)).disabled
         ]
         return Home(
             organisation_id,

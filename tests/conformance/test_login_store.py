@@ -73,7 +73,7 @@ def test_a_verified_domain_leads_home(logins: SQLLoginStore, tenant: Tenant) -> 
     with tenant.unit_of_work.write() as writer:
         writer.sso.put_enforcement(enforced)
         writer.sso.put_domain_claim(replace(held, state="missing", missing_since=NOW))
-    assert found() == replace(home, is_enforced=True)
+    assert found() == replace(home, connections=connections[:1], is_enforced=True)
     with tenant.unit_of_work.write() as writer:
         writer.sso.put_enforcement(replace(enforced, suspended_at=NOW, suspended_reason="domain_missing"))
     assert found() == home

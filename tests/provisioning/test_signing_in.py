@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from directory.changes import AddDomain, Invite, PutDirectory, PutUser, SetBlock, SetPlan
+from directory.changes import AcceptInvitation, AddDomain, Invite, PutDirectory, PutUser, SetBlock, SetPlan
 from directory.facts import UserFacts
 from directory.ids import ConnectionId, ExternalId, InvitationId, MemberId
-from directory.sso_changes import LinkLogin
+from directory.sso_changes import EnforceLogin, LiftEnforcement, LinkLogin, RecordTest
 from provisioning.identity import IdentityDenial, LoginBy, is_plain_mail
 from provisioning.logins import Person
 from provisioning.signing_in import MOST_GROUPS, LoginOutcome, sign_in
@@ -171,6 +171,55 @@ def test_a_connection_that_is_not_there_or_disabled_signs_nobody_in(ours: World)
     gone = ConnectionId(ours.new_id())
     assert sign_in(gone, person, provider.open(), reference="R", **ours.tools).denial == "connection_unknown"
     assert ours.events() == ["sso.login_denied", "sso.login_denied"]
+
+
+# Where another connection is obligatory
+
+
+def enforced(world: World) -> Provider:
+    """A connection over which people of the organisation's domain must sign in."""
+    provider = Provider(world, "obligatory")
+    world.do(RecordTest(provider.connection_id, "t-1", has_passed=True, version=provider.stored.version))
+    world.do(EnforceLogin(provider.connection_id))
+    world.events()
+    return provider
+
+
+def test_people_of_an_own_domain_do_not_pass_by_the_obligatory_connection(ours: World) -> None:
+    other, obligatory = Provider(ours), enforced(ours)
+
+    assert denied(other.sign_in("olga-1", "olga@example.org")) == "other_connection_required"
+    assert ours.events() == ["sso.login_denied"]
+    assert links(ours, ours.owner) == []
+    assert obligatory.sign_in("olga-1", "olga@example.org").denial is None
+
+
+def test_a_link_of_before_does_not_pass_by_it_either(ours: World) -> None:
+    other = Provider(ours)
+    other.sign_in("olga-1", "olga@example.org")
+    enforced(ours)
+
+    assert denied(other.sign_in("olga-1")) == "other_connection_required"
+
+
+def test_a_test_login_and_a_suspended_obligation_are_no_matter(ours: World) -> None:
+    other = Provider(ours)
+    enforced(ours)
+
+    assert other.rehearse("olga-1", "olga@example.org").denial is None
+    ours.do(LiftEnforcement("outage", suspended=True))
+    assert other.sign_in("olga-1", "olga@example.org").denial is None
+
+
+def test_a_guest_of_another_domain_signs_in_over_any_connection(ours: World) -> None:
+    guest, other = MemberId(ours.new_id()), Provider(ours)
+    invitation = InvitationId(ours.new_id())
+    ours.do(Invite(invitation, "guest@else.example", MEMBER, ours.root, ours.clock() + timedelta(days=1)))
+    ours.do(AcceptInvitation(invitation, guest))
+    ours.do(LinkLogin(other.connection_id, "guest-1", guest, "relink"))
+    enforced(ours)
+
+    assert other.sign_in("guest-1", "guest@else.example").denial is None
 
 
 # By the directory's id
