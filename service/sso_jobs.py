@@ -80,7 +80,11 @@ def check_domains(wiring: Wiring, resolver: dns.resolver.Resolver) -> int:
         pending_before=now - CHECK_PENDING_EVERY, others_before=now - CHECK_VERIFIED_EVERY, limit=_AT_ONCE
     )
     for organisation_id, claim in due:
-        check_domain(as_system(wiring, organisation_id, "domains"), claim, resolver)
+        _, refusal = check_domain(as_system(wiring, organisation_id, "domains"), claim, resolver)
+        if refusal:
+            _log.warning(
+                "domain not verified", organisation=organisation_id, domain=claim.domain, reason=refusal
+            )
     return len(due)
 
 
@@ -101,12 +105,6 @@ def check_domain(
     try:
         administration.apply([said])
     except RefusedError as error:
-        _log.warning(
-            "domain not verified",
-            organisation=administration.organisation_id,
-            domain=claim.domain,
-            reason=str(error),
-        )
         return proof, str(error)
     return proof, ""
 

@@ -3,7 +3,7 @@
 import hashlib
 import ssl
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +13,10 @@ from tests.certificates import KeyPair
 
 @dataclass(slots=True)
 class Web:
-    """What is served: by path, a document or an error's status. `asked`: path and If-None-Match of each request."""
+    """What is served by path: a document, what makes one, or a status. `asked`: path and If-None-Match of each."""
 
     url: str
-    documents: MutableMapping[str, str | bytes | int] = field(default_factory=dict)
+    documents: MutableMapping[str, str | int | Callable[[], str]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -33,7 +33,7 @@ def serve_https(keys: KeyPair) -> Iterator[Web]:
             if isinstance(found, int):
                 self._answer(found, b"")
                 return
-            body = found.encode() if isinstance(found, str) else found
+            body = (found if isinstance(found, str) else found()).encode()
             etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
             self._answer(304, b"", etag) if wanted == etag else self._answer(200, body, etag)
 

@@ -198,12 +198,8 @@ class Provider(ABC):
 
     def reset(self) -> None:
         """As it was when it started."""
-        self.answers, self.signing, self.published, self._service_provider = (
-            Answers(),
-            "first",
-            ("first",),
-            None,
-        )
+        self.answers, self.signing, self.published = Answers(), "first", ("first",)
+        self.people, self._service_provider = (ADA, BEN), None
         self._write()
 
     def answer(self, **changes: str | bool) -> None:

@@ -19,7 +19,7 @@ from service.wiring import utc_now
 from tests.browser import Browser, Page
 from tests.certificates import Certificates
 from tests.idps.provider import ADA, Person, Provider
-from tests.journeys.shell import Shell
+from tests.journeys.shell import OWNER, Shell
 from tests.journeys.test_running import free_port
 
 if TYPE_CHECKING:
@@ -105,13 +105,21 @@ def _bounded(app: "WSGIApplication") -> "WSGIApplication":
 
 
 @contextmanager
-def staged(shell: Shell, idp: Provider, certificates: Certificates) -> Iterator[Stage]:
+def staged(
+    shell: Shell,
+    idp: Provider,
+    certificates: Certificates,
+    *,
+    domain: str = "acme.example",
+    owner: str = OWNER,
+) -> Iterator[Stage]:
     """Serve Acme Stays, whose domain is verified, at an https address; it ends with the context."""
     port, clock = free_port(), AheadClock()
     base = f"https://localhost:{port}"
     shell.environ["USHER_PUBLIC_URL"] = base
-    shell.set_up(plan="Pro")
-    shell.answer("organisation", "add-domain", "acme.example")
+    shell.set_up(plan="Pro", owner=owner)
+    if domain:
+        shell.answer("organisation", "add-domain", domain)
     with open_database_as_is(shell.settings, clock=clock) as wiring:
         keys = certificates.good
         server = make_server(

@@ -108,14 +108,22 @@ class Shell:
 
     # Steps that many journeys begin with
 
-    def set_up(self, *, plan: str = "Standard", seats: str = "", environment: str = "minut") -> None:
+    def set_up(
+        self, *, plan: str = "Standard", seats: str = "", environment: str = "minut", owner: str = OWNER
+    ) -> None:
         """A database with one organisation."""
         self.answer("db", "upgrade")
         self.answer("environment", "load", environment)
-        self.create(ACME, plan=plan, seats=seats, environment=environment)
+        self.create(ACME, plan=plan, seats=seats, environment=environment, owner=owner)
 
     def create(
-        self, name: str, *, plan: str = "Standard", seats: str = "", environment: str = "minut"
+        self,
+        name: str,
+        *,
+        plan: str = "Standard",
+        seats: str = "",
+        environment: str = "minut",
+        owner: str = OWNER,
     ) -> None:
         self.answer(
             "organisation",
@@ -126,7 +134,7 @@ class Shell:
             "--plan",
             plan,
             "--owner-mail",
-            OWNER,
+            owner,
             "--owner-name",
             "Olivia Owner",
             *(("--seats", seats) if seats else ()),
