@@ -1,19 +1,14 @@
 """The tables of the sealed log: leaves, nodes, checkpoints, and who seals.
 
-A log belongs to an organisation. Two more have ids of their own in the same tables: `SERVICE_LOG` holds the events
-that belong to no organisation, `HEADS_LOG` is the tree whose leaves are the checkpoints of all logs.
+A log belongs to an organisation; `provisioning.sealing` names the two that do not.
 """
 
 from typing import Final
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, String, Table, Text, text
 
-from directory.ids import OrganisationId
 from storage.tables import metadata as metadata  # noqa: PLC0414 - with these tables it is complete
 from storage.types import Id, Moment, RowNumber
-
-SERVICE_LOG: Final = OrganisationId("00000000-0000-0000-0000-000000000000")
-HEADS_LOG: Final = OrganisationId("00000000-0000-0000-0000-000000000001")
 
 SEALER: Final = "sealer"
 """The one row of `audit_sealer`; the migration makes it."""
