@@ -22,6 +22,7 @@ from service.jobs import (
     note_ending_tokens,
 )
 from service.metrics import Metrics
+from service.sealer import SEAL_SECONDS, Sealer
 from service.settings import WORKERS
 from service.wiring import Wiring, utc_now
 from service.worker_queue import QueueDispatcher
@@ -36,7 +37,7 @@ class ScheduledJob:
 
     name: str
     call: Callable[[], object]
-    seconds: int
+    seconds: float
     at_once: bool = True
 
 
@@ -63,6 +64,7 @@ class Scheduler:
         self._metrics = metrics
         self._dispatcher = dispatcher or make_dispatcher(wiring, metrics)
         self._further = tuple(further)
+        self._sealer = Sealer(wiring)
         self._stopping = threading.Event()
         self._last_tick: datetime | None = None
         self._scheduler = BackgroundScheduler(
@@ -78,6 +80,7 @@ class Scheduler:
         for job in (
             ScheduledJob("tick", self.tick, tick_seconds),
             ScheduledJob("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
+            ScheduledJob("seal", self._sealer.seal, SEAL_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
@@ -104,6 +107,7 @@ class Scheduler:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         self._dispatcher.close()
+        guarded(self._metrics, "seal", self._sealer.stop)
 
     def health(self) -> str:
         """Why the scheduler does not do its work; empty when it does."""

@@ -30,9 +30,9 @@ class Settings:
 
     `secret_key` is the text of a key ring; empty means the one in `key_file`. `organisation` is whom commands are
     about when they do not say. `metrics_token`: without one, `/metrics` answers this machine only. `scim_rate` is in
-    requests a second for each directory. `jobs` says who reads directories, `LOCAL` or `WORKERS`; the last three are
-    about workers: how often they say that they live, after which silence their work is given to others, and how
-    often that is looked for.
+    requests a second for each directory. `jobs` says who reads directories, `LOCAL` or `WORKERS`; the three behind it
+    are about workers: how often they say that they live, after which silence their work is given to others, and how
+    often that is looked for. `log_key_file` holds what the audit log is signed by.
     """
 
     data: Path = Path("var")
@@ -60,11 +60,17 @@ class Settings:
     worker_heartbeat_seconds: int = 1
     worker_stalled_seconds: int = 5
     worker_recovery_seconds: int = 2
+    log_key_file: Path = Path("var/log.key")
 
     @property
     def key_file(self) -> Path:
         """Where the key ring lies when the settings do not hold one."""
         return self.data / "secret.key"
+
+    @property
+    def log_head_file(self) -> Path:
+        """What was last signed from the database: with it an older database is told from the right one."""
+        return self.data / "log.head"
 
     @property
     def passwords(self) -> Path:
@@ -181,6 +187,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "worker_heartbeat_seconds": _number(1, 600),
     "worker_stalled_seconds": _number(3, 3600),
     "worker_recovery_seconds": _number(1, 600),
+    "log_key_file": _path,
 }
 _SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
 
@@ -222,6 +229,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(faults)
     data: Path = values.setdefault("data", Path("var"))
     values.setdefault("exports", data / "directories")
+    values.setdefault("log_key_file", data / "log.key")
     values.setdefault("database_url", f"sqlite:///{data / 'usher.db'}")
     settings = Settings(**values)
     if faults := _misfits(settings):

@@ -46,7 +46,7 @@ from storage.types import Id, Moment, RowNumber, read_moment, read_optional_mome
 from storage.view import Row, fetch_rows
 from storage.waiting_events import (
     COUNT_UNSEALED,
-    FIRST_OF_HORIZON,
+    FIRST_UNSEALED,
     SELECT_ANY,
     SELECT_BATCH,
     SNAPSHOT_HORIZON,
@@ -273,7 +273,7 @@ class _Batch:
                 "the database counts its transactions from an earlier number than the log does: it was restored into "
                 "another server. Sealing stands still until you say 'usher audit declare-restore'"
             )
-        first = fetch_rows(self._connection, FIRST_OF_HORIZON, {"horizon": start.horizon})[0][0]
+        first = fetch_rows(self._connection, FIRST_UNSEALED, {"horizon": start.horizon})[0][0]
         return _Position(start.log_name, start.horizon, target, 0 if first is None else first - 1)
 
     def _pick_signers(self, signers: Mapping[str, Signer]) -> list[Signer]:

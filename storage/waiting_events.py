@@ -46,8 +46,8 @@ COUNT_UNSEALED: Final = {
     True: _COUNT.where(_IS_LATER_ROW),
     False: _COUNT.where(_IS_LATER_TRANSACTION),
 }
-FIRST_OF_HORIZON: Final = select(func.min(_EVENTS.id)).where(_IS_LATER_TRANSACTION)
-"""The lowest row at or behind the horizon, on PostgreSQL."""
+FIRST_UNSEALED: Final = select(func.min(_EVENTS.id)).where(_IS_LATER_TRANSACTION, _IS_ABSENT)
+"""The lowest row that waits, on PostgreSQL."""
 
 SNAPSHOT_HORIZON: Final = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
 """The first transaction of the whole server that may not be over. Source: PostgreSQL 17 manual, section 9.27.11."""
