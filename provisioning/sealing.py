@@ -145,6 +145,7 @@ class StoredEvent(NamedTuple):
     event_row: int
     sealed_at: datetime
     event_id: str | None
+    organisation_id: str | None
     time: datetime | None
     action: str | None
     subject_id: str | None
@@ -159,7 +160,10 @@ class Sealing(Protocol):
 
     def status(self) -> SealStatus: ...
 
-    def keys(self) -> list[StoredLogKey]:
+    def log_name(self) -> str:
+        """What the origins of all logs begin with; empty before the first checkpoint."""
+
+    def log_keys(self) -> list[StoredLogKey]:
         """The oldest first."""
 
     def claim(self, owner: str, at: datetime, lease_until: datetime) -> int | None:

@@ -83,7 +83,7 @@ def _open_and_upgrade(settings: Settings, clock: Clock, stack: ExitStack, *, is_
 def _ensure_log_key(wiring: Wiring) -> None:
     """Make the key that signs the log, unless something is signed: then the key there was is needed, not another."""
     settings = wiring.settings
-    if not settings.log_key_file.exists() and not SQLSealing(wiring.database).keys():
+    if not settings.log_key_file.exists() and not SQLSealing(wiring.database).log_keys():
         write_key(settings.log_key_file, make_log_key(log_name(settings)))
 
 

@@ -96,6 +96,7 @@ _MOVE = (
 _STATUS = select(
     _SEALERS.sealed_at, _SEALERS.owner, _SEALERS.lease_until, _SEALERS.fence, _SEALERS.horizon
 ).where(_IS_SEALER)
+_LOG_NAME = select(_SEALERS.log_name).where(_IS_SEALER)
 
 _KEYS = select(
     log_key.c.key_id,
@@ -196,7 +197,11 @@ class SQLSealing:
             row[3],
         )
 
-    def keys(self) -> list[StoredLogKey]:
+    def log_name(self) -> str:
+        with self._database.read() as connection:
+            return str(fetch_rows(connection, _LOG_NAME, {})[0][0])
+
+    def log_keys(self) -> list[StoredLogKey]:
         with self._database.read() as connection:
             return _read_keys(connection)
 

@@ -455,7 +455,7 @@ def test_the_first_key_is_adopted_and_no_other_signs(fresh_database: Database) -
             limit=1,
         )
     seal(fresh_database, NOW, make_signer(1))
-    (key,) = SQLSealing(fresh_database).keys()
+    (key,) = SQLSealing(fresh_database).log_keys()
     assert (key.vkey, key.active_at, key.is_signing) == (make_signer(1).vkey, NOW, True)
     write(tenant, b"2")
 
