@@ -102,3 +102,9 @@ class BundleError(AuditError):
     """Events or proofs that cannot make up a bundle."""
 
     code = "bundle_refused"
+
+
+class UnmappedActionError(AuditError):
+    """An action that has no form in the schema of another system."""
+
+    code = "action_unmapped"
