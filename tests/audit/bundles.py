@@ -15,6 +15,7 @@ import audit.verifier
 from audit.bundle import BundleRequest, LeafRange, Proofs, write_bundle
 from audit.checkpoint import Checkpoint, render_checkpoint, render_vkey, sign_note
 from audit.tree import RightEdge, layered_nodes, leaf_hash
+from audit.verifier import FAILED, Report, verify_bundle
 
 ORGANISATION = "org_1"
 ORIGIN = f"usher.example/audit/{ORGANISATION}"
@@ -116,3 +117,21 @@ def edit_object(path: Path, number: int = 0, /, **values: object) -> None:
 
 def encode(hashes: Iterable[bytes]) -> list[str]:
     return [b64encode(one).decode() for one in hashes]
+
+
+BODIES = make_bodies(600)
+WHOLE = make_range(BODIES, older_sizes=[1, 300])
+PART = make_range(BODIES, first=300, end=520, older_sizes=[1, 300])
+SELECTED = make_selection(BODIES, [0, 7, 8, 255, 256, 599], older_sizes=[1, 300])
+
+
+def check(path: Path, *, older: str = "") -> Report:
+    """Verify with the right key."""
+    return verify_bundle(path, keys=[make_vkey()], older=older)
+
+
+def failure(path: Path, *, older: str = "") -> str:
+    """What the verifier has against a bundle that must fail."""
+    report = check(path, older=older)
+    assert (report.result, report.exit_code) == (FAILED, 1)
+    return report.detail
