@@ -130,7 +130,7 @@ def write_bundle(
 
     Raises: `BundleError` for events that are not those of the range, out of order or beyond the checkpoint, and for
     a checkpoint of another organisation; `NoteError` for one that `vkey` has not signed. What was written by then is
-    no archive.
+    no bundle.
     """
     checkpoint = _check_request(request)
     with ZipFile(

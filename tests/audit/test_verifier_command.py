@@ -1,6 +1,9 @@
 """The verifier as a program, and archives."""
 
+import re
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import audit.verifier
-from audit.verifier import COMPLETE, main
+from audit.verifier import COMPLETE, EXIT_CODES, main
 from tests.audit.bundles import BODIES, ORIGIN, SOURCE, WHOLE, check, failure, make_note, make_vkey
 
 
@@ -90,3 +93,30 @@ def test_the_bundles_own_file_verifies_in_an_empty_directory_with_python_alone(t
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].startswith("PASSED complete: ")
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "verify.md"
+COMMANDS = [
+    line.removeprefix("python3 verifier.py ")
+    for line in GUIDE.read_text(encoding="utf-8").splitlines()
+    if line.startswith("python3 verifier.py ")
+]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl command")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_guide_pass(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bundle.zip").write_bytes(WHOLE)
+    (tmp_path / "kept-checkpoint.txt").write_text(make_note(BODIES[:300]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    assert main(shlex.split(command.replace("THE KEY YOU WERE GIVEN", make_vkey()))) == 0
+
+
+def test_the_guide_names_every_result_with_its_exit_code() -> None:
+    rows = re.findall(r"^\| `([A-Za-z ]+)` \| (\d) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert len(COMMANDS) == 3
+    assert {result: int(code) for result, code in rows} == EXIT_CODES
