@@ -135,6 +135,8 @@ class SealStatus:
     owner: str
     lease_until: datetime | None
     fence: int
+    replayed_at: datetime | None = None
+    replay_misfits: int = 0
 
 
 class StoredEvent(NamedTuple):
@@ -162,6 +164,12 @@ class Sealing(Protocol):
 
     def log_name(self) -> str:
         """What the origins of all logs begin with; empty before the first checkpoint."""
+
+    def claim_replay(self, at: datetime, before: datetime) -> bool:
+        """Whether the check by replay is the caller's to do: none has begun since `before`."""
+
+    def note_replay(self, misfits: int) -> None:
+        """Keep what the check has found."""
 
     def log_keys(self) -> list[StoredLogKey]:
         """The oldest first."""

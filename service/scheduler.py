@@ -22,6 +22,7 @@ from service.jobs import (
     note_ending_tokens,
 )
 from service.metrics import Metrics
+from service.replay_check import REPLAY_SECONDS, replay_all
 from service.sealer import SEAL_SECONDS, Sealer
 from service.settings import WORKERS
 from service.wiring import Wiring, utc_now
@@ -86,6 +87,7 @@ class Scheduler:
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
             ScheduledJob("run_history", lambda: delete_old_runs(self._wiring), 3600),
             ScheduledJob("request_log", lambda: delete_logged_requests(self._wiring), 3600),
+            ScheduledJob("replay_check", lambda: replay_all(self._wiring), REPLAY_SECONDS, at_once=False),
             ScheduledJob("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
             *self._further,
         ):

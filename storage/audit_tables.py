@@ -107,6 +107,7 @@ audit_sealer = Table(
     Column("position", RowNumber, nullable=False, server_default="0"),
     Column("sealed_at", Moment),
     Column("replayed_at", Moment),
+    Column("replay_misfits", Integer, nullable=False, server_default="0"),
 )
 
 # Keys that sign or have signed; the private halves lie outside the database. `announced_row` is the last event that

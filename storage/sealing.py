@@ -94,8 +94,25 @@ _MOVE = (
     .where(_IS_SEALER)
 )
 _STATUS = select(
-    _SEALERS.sealed_at, _SEALERS.owner, _SEALERS.lease_until, _SEALERS.fence, _SEALERS.horizon
+    _SEALERS.sealed_at,
+    _SEALERS.owner,
+    _SEALERS.lease_until,
+    _SEALERS.fence,
+    _SEALERS.horizon,
+    _SEALERS.replayed_at,
+    _SEALERS.replay_misfits,
 ).where(_IS_SEALER)
+_CLAIM_REPLAY = (
+    update(audit_sealer)
+    .values(replayed_at=_AT)
+    .where(
+        _IS_SEALER,
+        or_(_SEALERS.replayed_at.is_(None), _SEALERS.replayed_at <= bindparam("before", type_=Moment)),
+    )
+)
+_NOTE_REPLAY = (
+    update(audit_sealer).values(replay_misfits=bindparam("misfits", type_=Integer)).where(_IS_SEALER)
+)
 _LOG_NAME = select(_SEALERS.log_name).where(_IS_SEALER)
 
 _KEYS = select(
@@ -195,11 +212,22 @@ class SQLSealing:
             row[1],
             read_optional_moment(row[2]),
             row[3],
+            read_optional_moment(row[5]),
+            row[6],
         )
 
     def log_name(self) -> str:
         with self._database.read() as connection:
             return str(fetch_rows(connection, _LOG_NAME, {})[0][0])
+
+    def claim_replay(self, at: datetime, before: datetime) -> bool:
+        with self._database.write() as connection:
+            claimed = connection.execute(_CLAIM_REPLAY, {"at": at, "before": before})
+            return claimed.rowcount == 1
+
+    def note_replay(self, misfits: int) -> None:
+        with self._database.write() as connection:
+            connection.execute(_NOTE_REPLAY, {"misfits": misfits})
 
     def log_keys(self) -> list[StoredLogKey]:
         with self._database.read() as connection:

@@ -4,6 +4,7 @@ import click
 
 from service.cli.audit_export import export
 from service.cli.audit_reading import list_, show
+from service.cli.audit_replay import replay
 from service.cli.audit_sealing import prove, seal, seal_status, verify
 from service.cli.frame import UsherGroup
 
@@ -13,5 +14,5 @@ def audit() -> None:
     """The record of who changed what, and why."""
 
 
-for command in (list_, show, export, seal, seal_status, prove, verify):
+for command in (list_, show, export, seal, seal_status, prove, verify, replay):
     audit.add_command(command)

@@ -112,6 +112,7 @@ def _create_sealer() -> None:
         sa.Column("position", RowNumber, nullable=False, server_default="0"),
         sa.Column("sealed_at", Moment()),
         sa.Column("replayed_at", Moment()),
+        sa.Column("replay_misfits", sa.Integer(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("name", name="pk_audit_sealer"),
     )
     op.create_table(
