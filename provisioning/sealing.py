@@ -165,6 +165,15 @@ class Sealing(Protocol):
     def log_name(self) -> str:
         """What the origins of all logs begin with; empty before the first checkpoint."""
 
+    def announce_key(self, key: Signer, event_id: EventId, at: datetime) -> None:
+        """The event, and those before it, tell of the key; once they are sealed by the others, it signs too."""
+
+    def retire_keys(self, key_ids: frozenset[str], at: datetime) -> None:
+        """From now on they sign no more."""
+
+    def begin_anew(self) -> None:
+        """Look for events that wait from the first one on, in a database that was restored."""
+
     def claim_replay(self, at: datetime, before: datetime) -> bool:
         """Whether the check by replay is the caller's to do: none has begun since `before`."""
 

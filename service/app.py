@@ -16,6 +16,7 @@ from werkzeug.exceptions import Forbidden, HTTPException
 
 from scim.endpoints import render_failure
 from scim.resources import PREFIX
+from service.log_publication import SealFigures, log_blueprint
 from service.metrics import Metrics, OrganisationFigures
 from service.request_log import RequestLog
 from service.scim_edge import scim_blueprint
@@ -48,10 +49,12 @@ def create_app(
     counted = metrics or Metrics()
     app.extensions[REQUEST_LOG] = requests or make_request_log(wiring, counted)
     counted.registry.register(OrganisationFigures(wiring))
+    counted.registry.register(SealFigures(wiring))
     _add_errors(app)
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 
     app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
+    app.register_blueprint(log_blueprint(wiring))
 
     @app.get("/healthz")
     def healthz() -> Response:

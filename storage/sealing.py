@@ -8,10 +8,10 @@ that no row comes to light behind it. On SQLite there is one writer, and the ord
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Integer, LargeBinary, Text, and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Integer, LargeBinary, Text, and_, bindparam, func, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from audit.checkpoint import Checkpoint, split_note
@@ -22,9 +22,7 @@ from provisioning.sealing import (
     SERVICE_LOG,
     Growth,
     SealedBatch,
-    SealStatus,
     Signer,
-    StoredLogKey,
     grow,
     log_origin,
     sign_checkpoint,
@@ -39,42 +37,22 @@ from storage.audit_tables import (
     log_key,
 )
 from storage.bulk import BulkInsert
-from storage.engine import Database
 from storage.errors import LogForkedError, LogKeyMissingError
 from storage.sealed_log import SealedLog, read_edge
-from storage.types import Id, Moment, RowNumber, read_moment, read_optional_moment
+from storage.sealer_state import SealerState, read_keys
+from storage.types import Id, Moment, RowNumber, read_moment
 from storage.view import Row, fetch_rows
 from storage.waiting_events import (
-    COUNT_UNSEALED,
     FIRST_UNSEALED,
-    SELECT_ANY,
     SELECT_BATCH,
     SNAPSHOT_HORIZON,
 )
-
-LONGEST_LEASE: Final = timedelta(minutes=10)
-"""A lease that ends later than this from now was given by a clock that has since gone back."""
 
 _SEALERS = audit_sealer.c
 _IS_SEALER = _SEALERS.name == SEALER
 _AT = bindparam("at", type_=Moment)
 _UNTIL = bindparam("new_lease_until", type_=Moment)
 _FENCE = bindparam("held_fence", type_=Integer)
-_CLAIM = (
-    update(audit_sealer)
-    .values(owner=bindparam("new_owner", type_=Text), lease_until=_UNTIL, fence=_SEALERS.fence + 1)
-    .where(
-        _IS_SEALER,
-        or_(
-            _SEALERS.lease_until.is_(None),
-            _SEALERS.lease_until <= _AT,
-            _SEALERS.lease_until > bindparam("latest", type_=Moment),
-            _SEALERS.owner == bindparam("new_owner", type_=Text),
-        ),
-    )
-    .returning(_SEALERS.fence)
-)
-_RELEASE = update(audit_sealer).values(owner="", lease_until=None).where(_IS_SEALER, _SEALERS.fence == _FENCE)
 # Locks the row: of two sealers one waits here, and then finds that its fence is no longer the one.
 _RENEW = (
     update(audit_sealer)
@@ -93,36 +71,6 @@ _MOVE = (
     )
     .where(_IS_SEALER)
 )
-_STATUS = select(
-    _SEALERS.sealed_at,
-    _SEALERS.owner,
-    _SEALERS.lease_until,
-    _SEALERS.fence,
-    _SEALERS.horizon,
-    _SEALERS.replayed_at,
-    _SEALERS.replay_misfits,
-).where(_IS_SEALER)
-_CLAIM_REPLAY = (
-    update(audit_sealer)
-    .values(replayed_at=_AT)
-    .where(
-        _IS_SEALER,
-        or_(_SEALERS.replayed_at.is_(None), _SEALERS.replayed_at <= bindparam("before", type_=Moment)),
-    )
-)
-_NOTE_REPLAY = (
-    update(audit_sealer).values(replay_misfits=bindparam("misfits", type_=Integer)).where(_IS_SEALER)
-)
-_LOG_NAME = select(_SEALERS.log_name).where(_IS_SEALER)
-
-_KEYS = select(
-    log_key.c.key_id,
-    log_key.c.vkey,
-    log_key.c.created_at,
-    log_key.c.announced_row,
-    log_key.c.active_at,
-    log_key.c.retired_at,
-).order_by(log_key.c.created_at, log_key.c.key_id)
 _ACTIVATE = (
     update(log_key)
     .values(active_at=_AT)
@@ -189,63 +137,8 @@ class _Position:
     position: int
 
 
-class SQLSealing:
+class SQLSealing(SealerState):
     """The port `Sealing` over one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def has_unsealed(self) -> bool:
-        with self._database.read() as connection:
-            parameters = {"horizon": _status_row(connection)[4]}
-            return bool(fetch_rows(connection, SELECT_ANY[self._database.is_sqlite], parameters))
-
-    def status(self) -> SealStatus:
-        with self._database.read() as connection:
-            row = _status_row(connection)
-            statement = COUNT_UNSEALED[self._database.is_sqlite]
-            unsealed, oldest = fetch_rows(connection, statement, {"horizon": row[4]})[0]
-        return SealStatus(
-            unsealed,
-            read_optional_moment(oldest),
-            read_optional_moment(row[0]),
-            row[1],
-            read_optional_moment(row[2]),
-            row[3],
-            read_optional_moment(row[5]),
-            row[6],
-        )
-
-    def log_name(self) -> str:
-        with self._database.read() as connection:
-            return str(fetch_rows(connection, _LOG_NAME, {})[0][0])
-
-    def claim_replay(self, at: datetime, before: datetime) -> bool:
-        with self._database.write() as connection:
-            claimed = connection.execute(_CLAIM_REPLAY, {"at": at, "before": before})
-            return claimed.rowcount == 1
-
-    def note_replay(self, misfits: int) -> None:
-        with self._database.write() as connection:
-            connection.execute(_NOTE_REPLAY, {"misfits": misfits})
-
-    def log_keys(self) -> list[StoredLogKey]:
-        with self._database.read() as connection:
-            return _read_keys(connection)
-
-    def claim(self, owner: str, at: datetime, lease_until: datetime) -> int | None:
-        parameters = {
-            "new_owner": owner,
-            "new_lease_until": lease_until,
-            "at": at,
-            "latest": at + LONGEST_LEASE,
-        }
-        with self._database.write() as connection:
-            return connection.execute(_CLAIM, parameters).scalar_one_or_none()
-
-    def release(self, fence: int) -> None:
-        with self._database.write() as connection:
-            connection.execute(_RELEASE, {"held_fence": fence})
 
     def seal_batch(
         self,
@@ -310,7 +203,7 @@ class _Batch:
         return _Position(start.log_name, start.horizon, target, 0 if first is None else first - 1)
 
     def _pick_signers(self, signers: Mapping[str, Signer]) -> list[Signer]:
-        keys = _read_keys(self._connection)
+        keys = read_keys(self._connection)
         if not keys:
             first = next(iter(signers.values()), None)
             if first is None:
@@ -497,21 +390,3 @@ def _hour_text(moment: str) -> str:
 
 def _hour_moment(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def _status_row(connection: Connection) -> Row:
-    return fetch_rows(connection, _STATUS, {})[0]
-
-
-def _read_keys(connection: Connection) -> list[StoredLogKey]:
-    return [
-        StoredLogKey(
-            row[0],
-            row[1],
-            read_moment(row[2]),
-            row[3],
-            read_optional_moment(row[4]),
-            read_optional_moment(row[5]),
-        )
-        for row in fetch_rows(connection, _KEYS, {})
-    ]

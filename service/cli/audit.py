@@ -3,6 +3,7 @@
 import click
 
 from service.cli.audit_export import export
+from service.cli.audit_keys import restore, rotate_key
 from service.cli.audit_reading import list_, show
 from service.cli.audit_replay import replay
 from service.cli.audit_sealing import prove, seal, seal_status, verify
@@ -14,5 +15,5 @@ def audit() -> None:
     """The record of who changed what, and why."""
 
 
-for command in (list_, show, export, seal, seal_status, prove, verify, replay):
+for command in (list_, show, export, seal, seal_status, prove, verify, replay, rotate_key, restore):
     audit.add_command(command)

@@ -174,7 +174,7 @@ def test_a_seat_that_jumps_is_told() -> None:
 
 def test_what_was_refused_and_what_is_about_others_moves_nothing() -> None:
     denied = body("role.granted", outcome="denied")
-    service = {**body("member.created", kind="invitation")}
+    service = body("member.created", kind="invitation")
     targetless = body("member.updated")
     targetless["targets"] = []
     replay = Replay()
