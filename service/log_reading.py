@@ -134,7 +134,9 @@ def _is_idle(body: EventBody) -> bool:
 
 def _query_changes(query: EventQuery) -> Iterator[FieldChange]:
     filters = [
-        f"{name}={value}" for name, value in (("action", query.action), ("about", query.subject_id)) if value
+        f"{name}={value}"
+        for name, value in (("action", query.action), ("about", " ".join(query.about)))
+        if value
     ]
     if filters:
         yield FieldChange("filter", None, " ".join(filters))

@@ -70,6 +70,7 @@ class Database:
         self.catalogues = CatalogueCache()
         self.prepared = PreparedStatements(engine.dialect)
         self._lock_seconds = lock_seconds
+        self._countdown = 0
         self._write_lock = threading.Lock()
         self._writer_thread: int | None = None
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -81,6 +82,17 @@ class Database:
             self._reading = engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+
+    def is_turn(self, number: int, *, every: int) -> bool:
+        """Count `number` more things of this process: True with the first, and whenever `every` more are full.
+
+        Threads may miss one or two of them.
+        """
+        self._countdown -= number
+        if self._countdown >= 0:
+            return False
+        self._countdown = every
+        return True
 
     @property
     def address(self) -> str:

@@ -26,7 +26,7 @@ from provisioning.state import Claim, EventRow, OrganisationState, StoredEnviron
 from storage.audit_tables import metadata
 from storage.engine import Database
 from storage.errors import ConflictError, UnknownEnvironmentError
-from storage.log import append_event_rows
+from storage.event_rows import append_event_rows
 from storage.organisation import ORGANISATION_COLUMNS, organisation_values, read_organisation
 from storage.tables import (
     directory,

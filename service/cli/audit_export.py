@@ -28,7 +28,7 @@ def export(
 ) -> None:
     """Export the record, oldest first: exact event bodies with the names beside them, as JSON lines or CSV."""
     call = current()
-    query = EventQuery(action=action, subject_id=about, since=since, until=until)
+    query = EventQuery(action=action, about=(about,) if about else (), since=since, until=until)
     exported = export_log(call.administration, query, format_=format_, target=target)
     if target is not None:
         call.output.say(

@@ -61,7 +61,7 @@ def list_(
         limit=limit,
         newest_first=not oldest_first,
         action=action,
-        subject_id=about,
+        about=(about,) if about else (),
         since=since,
         until=until,
     )

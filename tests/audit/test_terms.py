@@ -4,7 +4,7 @@ import pytest
 
 from audit.actors import Actor, AdminActor, ApiKeyActor, LoginActor, RunActor, SystemActor, TokenActor
 from audit.body import parse_body
-from audit.events import ACTIONS, Cause, FieldChange, Outcome, Target
+from audit.events import ACTIONS, Cause, Event, FieldChange, Outcome, Target
 from audit.render import render_event
 from audit.terms import (
     ACTOR_TYPES,
@@ -13,7 +13,6 @@ from audit.terms import (
     actor_type_term,
     body_terms,
     cause_term,
-    event_terms,
     group_term,
     outcome_term,
     parent_term,
@@ -24,9 +23,13 @@ from audit.terms import (
     target_term,
 )
 from directory.ids import DirectoryId, EventId, RunId
-from tests.audit.samples import EVENT, build_event_with_every_path
+from tests.audit.samples import EVENT
 
 DIRECTORY = DirectoryId("dir_1")
+
+
+def _terms_of(event: Event) -> tuple[str, ...]:
+    return body_terms(parse_body(render_event(event)))
 
 
 def test_an_event_is_found_by_everything_it_speaks_of() -> None:
@@ -46,7 +49,7 @@ def test_an_event_is_found_by_everything_it_speaks_of() -> None:
         request_id="req_9",
     )
 
-    assert set(event_terms(event)) == {
+    assert set(_terms_of(event)) == {
         actor_term("tok_1", "role.granted"),
         actor_type_term("token", "role.granted"),
         cause_term("mapping_rule"),
@@ -60,12 +63,6 @@ def test_an_event_is_found_by_everything_it_speaks_of() -> None:
         outcome_term("denied"),
         role_term("creator"),
     }
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_a_stored_event_has_the_terms_that_it_was_written_with(action: str) -> None:
-    event = build_event_with_every_path(action)
-    assert body_terms(parse_body(render_event(event))) == event_terms(event)
 
 
 @pytest.mark.parametrize(
@@ -83,23 +80,22 @@ def test_a_stored_event_has_the_terms_that_it_was_written_with(action: str) -> N
 def test_every_kind_of_actor_is_found_by_its_type_and_its_id(actor: Actor, kind: str, actor_id: str) -> None:
     event = replace(EVENT, actor=actor)
 
-    terms = event_terms(event)
+    terms = _terms_of(event)
 
     assert kind in ACTOR_TYPES
     assert actor_type_term(kind, event.action) in terms
     assert actor_term(actor_id, event.action) in terms
-    assert body_terms(parse_body(render_event(event))) == terms
 
 
 def test_a_run_that_acts_itself_is_found_as_the_actor() -> None:
     event = replace(EVENT, actor=RunActor(RunId("run_1"), DIRECTORY), cause=Cause("run", run_id="run_1"))
-    assert run_term("run_1") not in event_terms(event)
-    assert actor_term("run_1", event.action) in event_terms(event)
+    assert run_term("run_1") not in _terms_of(event)
+    assert actor_term("run_1", event.action) in _terms_of(event)
 
 
 def test_a_thing_that_is_named_twice_is_one_term() -> None:
     event = replace(EVENT, targets=(Target("user", "usr_1"), Target("user", "usr_1", role="object")))
-    terms = event_terms(event)
+    terms = _terms_of(event)
     assert len(terms) == len(set(terms))
 
 
@@ -107,12 +103,11 @@ def test_roles_are_found_among_grants() -> None:
     grants = FieldChange("grants", ("Owner@scope_1",), ("Admin@scope_1", "Member@scope_2", "unread"))
     event = replace(EVENT, action="override.set", changes=(grants,))
 
-    assert {term for term in event_terms(event) if term.startswith("role")} == {
+    assert {term for term in _terms_of(event) if term.startswith("role")} == {
         role_term("Owner"),
         role_term("Admin"),
         role_term("Member"),
     }
-    assert set(body_terms(parse_body(render_event(event)))) == set(event_terms(event))
 
 
 def test_a_pattern_means_one_action_or_all_that_begin_so() -> None:
