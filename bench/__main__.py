@@ -6,10 +6,11 @@ Exit code 1 when a bound is missed.
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import core, ldap, ldap_large, scim
+from bench import audit, core, ldap, ldap_large, scim
 from bench.figures import Figure, show
 
 SUITES: dict[str, Callable[[], Iterator[Figure]]] = {
+    "audit": audit.measure,
     "core": core.measure,
     "ldap": ldap.measure,
     "scim": scim.measure,
