@@ -1,13 +1,13 @@
 """`usher audit export`: the record written to a file or to the standard output."""
 
-from datetime import datetime
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from provisioning.ports import EventQuery
 from service.cli.audit_reading import filter_options
 from service.cli.frame import UsherCommand, current, organisation_option
+from service.log_filters import EventFilter, resolve_filter
 from service.log_reading import FORMATS, export_log
 
 
@@ -18,17 +18,11 @@ from service.log_reading import FORMATS, export_log
     "--output", "target", type=click.Path(path_type=Path), help="A file; the standard output without."
 )
 @organisation_option
-def export(
-    action: str,
-    about: str,
-    since: datetime | None,
-    until: datetime | None,
-    format_: str,
-    target: Path | None,
-) -> None:
+def export(format_: str, target: Path | None, **said: Unpack[EventFilter]) -> None:
     """Export the record, oldest first: exact event bodies with the names beside them, as JSON lines or CSV."""
     call = current()
-    query = EventQuery(action=action, about=(about,) if about else (), since=since, until=until)
+    with call.administration.read() as reader:
+        query = resolve_filter(reader, call.wiring.models, said)
     exported = export_log(call.administration, query, format_=format_, target=target)
     if target is not None:
         call.output.say(
