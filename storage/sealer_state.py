@@ -67,7 +67,7 @@ _KEYS = select(
     log_key.c.announced_row,
     log_key.c.active_at,
     log_key.c.retired_at,
-).order_by(log_key.c.created_at, log_key.c.key_id)
+).order_by(log_key.c.announced_row)
 _ROW_OF_EVENT = select(audit_event.c.id).where(audit_event.c.event_id == bindparam("of_event", type_=Id))
 _RETIRE = (
     update(log_key)

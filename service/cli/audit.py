@@ -6,7 +6,8 @@ from service.cli.audit_export import export
 from service.cli.audit_keys import restore, rotate_key
 from service.cli.audit_reading import list_, show
 from service.cli.audit_replay import replay
-from service.cli.audit_sealing import prove, seal, seal_status, verify
+from service.cli.audit_reports import report
+from service.cli.audit_sealing import prove, prove_consistency_, seal, seal_status, verify
 from service.cli.frame import UsherGroup
 
 
@@ -15,5 +16,18 @@ def audit() -> None:
     """The record of who changed what, and why."""
 
 
-for command in (list_, show, export, seal, seal_status, prove, verify, replay, rotate_key, restore):
+for command in (
+    list_,
+    show,
+    report,
+    export,
+    seal,
+    seal_status,
+    prove,
+    prove_consistency_,
+    verify,
+    replay,
+    rotate_key,
+    restore,
+):
     audit.add_command(command)

@@ -7,7 +7,7 @@ import click
 
 from audit.events import FieldChange, Target
 from directory.ids import EventId
-from provisioning.log_proofs import InclusionProof, prove_event, prove_leaf
+from provisioning.log_proofs import InclusionProof, prove_consistency, prove_event, prove_leaf
 from provisioning.log_verification import Verification
 from provisioning.sealing import HEADS_LOG, StoredCheckpoint
 from service.cli.exits import REFUSED
@@ -116,6 +116,36 @@ def prove(event: str, size: int | None) -> None:
     line("The checkpoint:")
     line()
     line(proof.checkpoint.note.rstrip("\n"))
+
+
+@click.command("prove-consistency", cls=UsherCommand)
+@click.argument("old_size", metavar="OLD_SIZE", type=click.IntRange(1))
+@click.argument("new_size", metavar="[NEW_SIZE]", type=click.IntRange(1), required=False)
+@organisation_option
+def prove_consistency_(old_size: int, new_size: int | None) -> None:
+    """Prove that the log of an older checkpoint is the beginning of a newer one's: nothing was taken back.
+
+    Sizes are those of checkpoints; without the second it is the latest. The proof is verified before it is printed.
+    """
+    call = current()
+    with SQLSealing(call.wiring.database).read(call.administration.organisation_id) as log:
+        proof = prove_consistency(log, old_size, new_size)
+    if call.is_json:
+        call.output.document(
+            {
+                "old": proof.old.note,
+                "new": proof.new.note,
+                "proof": [_text(one) for one in proof.hashes],
+            }
+        )
+        return
+    line = call.output.line
+    line(f"The first {proof.old.size} of {proof.new.size} events are the older log; verified.")
+    for number, one in enumerate(proof.hashes, start=1):
+        line(f"  {number:>2}  {_text(one)}")
+    for checkpoint in (proof.old, proof.new):
+        line()
+        line(checkpoint.note.rstrip("\n"))
 
 
 def _prove_checkpoint(

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from audit.checkpoint import parse_checkpoint, verify_note
-from audit.tree import layered_nodes, leaf_hash, right_edge, verify_inclusion
+from audit.tree import layered_nodes, leaf_hash, right_edge, verify_consistency, verify_inclusion
 from provisioning.sealing import HEADS_LOG
 from service.app import create_app
 from service.log_keys import load_log_keys
@@ -107,6 +107,19 @@ def test_an_event_is_proven_by_what_is_printed(record: Record) -> None:
     leaf = leaf_hash(verify_note(proof["checkpoint"], vkeys).text.encode())
     assert verify_inclusion(leaf, proof["heads"]["leaf_index"], head.size, hashes, head.root)
     assert "in the log; verified" in record.shell.answer("audit", "prove", event.upper())
+
+
+def test_growth_is_proven_by_what_is_printed(record: Record) -> None:
+    with record.shell.wiring() as wiring, SQLSealing(wiring.database).read(record.organisation) as log:
+        old, *_, new = log.checkpoints()
+
+    proof = record.shell.json("audit", "prove-consistency", str(old.size))
+
+    assert (proof["old"], proof["new"]) == (old.note, new.note)
+    hashes = [b64decode(one) for one in proof["proof"]]
+    assert verify_consistency(old.size, new.size, old.root, new.root, hashes)
+    told = record.shell.answer("audit", "prove-consistency", str(old.size), str(new.size))
+    assert f"The first {old.size} of {new.size} events are the older log; verified." in told
 
 
 def test_what_cannot_be_proven_is_said(record: Record) -> None:

@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 from service.administration import Administration
 from service.doctor import Level, examine
 from service.errors import FileAccessError
+from service.log_upkeep import Restored, announce_log_key, declare_restore, retire_old_log_keys
 from service.metrics import Metrics
 from service.replay_check import REPLAY_EVERY, replay_all
 from service.scheduler import Scheduler
 from service.sealer import ALARM_AFTER, Sealer, keep_head, read_head, seal_lag
 from storage.sealing import SQLSealing
 from storage.tables import member
-from tests.service.worlds import HandClock, small_world
+from tests.service.worlds import OPERATOR, HandClock, small_world
 
 
 @pytest.fixture
@@ -133,6 +134,40 @@ def test_a_memory_that_cannot_be_kept_is_told(acme: Administration) -> None:
     settings.log_head_file.mkdir()
     with pytest.raises(FileAccessError, match="cannot be written"):
         keep_head(settings, note)
+
+
+def test_a_restore_is_declared_also_where_nothing_is_remembered_or_signed(acme: Administration) -> None:
+    settings = acme.wiring.settings
+    settings.log_head_file.write_text("torn")
+    assert declare_restore(acme.wiring, OPERATOR) == Restored(signed=0, found=0)
+    assert not settings.log_head_file.exists()
+    Sealer(acme.wiring).seal()
+    settings.log_head_file.unlink()
+
+    assert declare_restore(acme.wiring, OPERATOR) == Restored(signed=0, found=2)
+
+    assert Sealer(acme.wiring, owner="next").drain() == 0
+    head = read_head(settings)
+    assert head is not None
+    assert head.size == 2
+
+
+def test_a_key_whose_private_half_is_gone_is_retired_all_the_same(acme: Administration) -> None:
+    wiring = acme.wiring
+    sealer = Sealer(wiring)
+    sealer.seal()
+    announce_log_key(wiring, OPERATOR)
+    sealer.seal()
+    path = wiring.settings.log_key_file
+    old = path.read_text().splitlines()[0]
+    path.write_text(path.read_text().replace(f"{old}\n", ""))
+
+    (retired,) = retire_old_log_keys(wiring, OPERATOR)
+
+    assert retired in old
+    assert sealer.seal() == 0
+    acme.record("log.read", ())
+    assert sealer.seal() == 1
 
 
 def test_the_scheduler_seals_and_gives_the_lease_back(acme: Administration) -> None:
