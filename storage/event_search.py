@@ -282,7 +282,7 @@ class EventSearch:
         for most in _LOOKS:
             counts = [
                 self._rows(
-                    _COUNTS[min(len(terms), _SEVERAL_TERMS)],
+                    _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
                     low=low,
                     high=high,
                     row_limit=most,
