@@ -46,7 +46,7 @@ class Write:
     def __call__(self, action: str, subject_id: str, **parts: object) -> None:
         state = self.shell.state()
         with self.shell.wiring() as wiring, wiring.unit_of_work(state.organisation_id).write() as writer:
-            writer.append_events([event(action, subject_id, wiring.clock(), **parts)])
+            writer.append_events([event(action, subject_id, wiring.clock(), **parts)])  # type: ignore[arg-type]  # parts of it
 
 
 def _member(shell: Shell, name: str) -> str:
