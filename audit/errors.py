@@ -78,3 +78,33 @@ class ChainError(AuditError):
     def __init__(self, message: str, *, event_id: str) -> None:
         super().__init__(f"cause chain stops at event {event_id!r}: {message}")
         self.event_id = event_id
+
+
+class TreeError(AuditError):
+    """A leaf, size or range that the tree does not have."""
+
+    code = "tree_refused"
+
+
+class NoteError(AuditError):
+    """A signed note that is malformed or that no trusted key has signed. The text of it must not be used."""
+
+    code = "note_refused"
+
+
+class KeyFormatError(AuditError):
+    """A verifier key that cannot be used. It is public and may be shown."""
+
+    code = "key_refused"
+
+
+class BundleError(AuditError):
+    """Events or proofs that cannot make up a bundle."""
+
+    code = "bundle_refused"
+
+
+class UnmappedActionError(AuditError):
+    """An action that has no form in the schema of another system."""
+
+    code = "action_unmapped"

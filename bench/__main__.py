@@ -6,17 +6,21 @@ Exit code 1 when a bound is missed.
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import core, ldap, ldap_large, saml, scim
+from bench import audit, audit_reading, core, ldap, ldap_large, saml, scim
 from bench.figures import Figure, show
 
 SUITES: dict[str, Callable[[], Iterator[Figure]]] = {
+    "audit": audit.measure,
     "core": core.measure,
     "ldap": ldap.measure,
     "saml": saml.measure,
     "scim": scim.measure,
 }
 # A quarter of an hour each.
-ASKED_FOR: dict[str, Callable[[], Iterator[Figure]]] = {"ldap_large": ldap_large.measure}
+ASKED_FOR: dict[str, Callable[[], Iterator[Figure]]] = {
+    "audit_reading": audit_reading.measure,
+    "ldap_large": ldap_large.measure,
+}
 
 
 def main(names: list[str]) -> int:

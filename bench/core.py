@@ -27,7 +27,7 @@ from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from provisioning.ledger import Ledger
 from provisioning.state import EventRow
 from storage.bulk import BulkInsert
-from storage.log import append_event_rows
+from storage.event_rows import append_event_rows
 from storage.tables import organisation
 from tests.seed import write_seed
 

@@ -448,11 +448,18 @@ def _record_activity(step: _Step, desired: Access, *, is_deleted: bool, sessions
     elif is_ended:
         step.record("member.deactivated", changes)
         work.counters["members_deactivated"] += 1
-    elif desired.is_active and record.deactivated_at is not None:
+    elif desired.is_active and not record.is_active and not _is_as_created(step):
         step.record("member.reactivated", (FieldChange("active", False, True),))
         work.counters["members_reactivated"] += 1
+    elif record.is_deleted and not is_deleted:
+        step.record("member.created", (FieldChange("active", None, False),))
     if is_ended:
         work.deactivated.append(record.member_id)
+
+
+def _is_as_created(step: _Step) -> bool:
+    """Whether the event that made somebody a member says already that they are active."""
+    return step.record_.member_id in step.work.newcomers and step.record_.deactivated_at is None
 
 
 def _record_grants(

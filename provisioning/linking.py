@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from audit.events import Target
+from audit.events import FieldChange, Target
 from directory.facts import name_key
 from directory.ids import EventId, ExternalId, MemberId
 from mappings.access import LinkedUser, MemberFacts
@@ -51,6 +51,7 @@ def link_members(fold: Fold) -> None:
             event_id = work.ledger.record(
                 "member.created",
                 (Target("member", member_id, pii=user.pii_ref), Target("user", user.user_id, role="object")),
+                (FieldChange("active", None, user.active and user.deleted_at is None),),
                 parent=fold.user_events[external_id],
             )
             work.counters["members_created"] += 1

@@ -93,7 +93,12 @@ def enrol_owner(work: Work, change: EnrolOwner) -> None:
     work.writer.insert_members(
         [NewMember(change.member_id, change.display_name, change.mail, pii_ref, is_active=False)], work.now
     )
-    event_id = work.ledger.record("member.created", (Target("member", change.member_id, pii=pii_ref),))
+    event_id = work.ledger.record(
+        "member.created",
+        (Target("member", change.member_id, pii=pii_ref),),
+        (field_change("active", None, True),),
+    )
+    work.newcomers.add(change.member_id)
     work.counters["members_created"] += 1
     work.amend(owner_id=change.member_id)
     work.writer.save_organisation(work.state)

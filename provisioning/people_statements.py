@@ -216,8 +216,12 @@ def accept_invitation(work: Work, change: AcceptInvitation) -> None:
         )
         work.writer.insert_members([member], work.now)
         event_id = work.ledger.record(
-            "member.created", (Target("member", change.member_id, pii=invitation.pii_ref),), parent=event_id
+            "member.created",
+            (Target("member", change.member_id, pii=invitation.pii_ref),),
+            (field_change("active", None, True),),
+            parent=event_id,
         )
+        work.newcomers.add(change.member_id)
         work.counters["members_created"] += 1
     # The reserved seat becomes the member's in this transaction: nobody else can be given it in between.
     work.amend(reserved=work.state.reserved - 1)

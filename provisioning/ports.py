@@ -254,6 +254,9 @@ class Reader(Protocol):
 
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]: ...
 
+    def subjects_by_mail(self, mail: str) -> list[str]:
+        """Ids of whoever has or had this mail, letter case aside, as far as the clear names are still kept."""
+
     def resources(self, directory_id: DirectoryId) -> ResourceReader:
         """A SCIM directory as its client may see it, in this same transaction."""
 
@@ -270,13 +273,28 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """A bounded look into the log. `action` may end in `.` or `*` to mean a prefix."""
+    """A bounded look into the log: what is given must hold all at once.
+
+    `action` may end in `.` or `*` to mean a prefix. `about` are ids of targets, one of which must be there. `group`
+    and `rule` mean events about it and events that came about by it; `parent` those that one event caused. `since` is the
+    first moment, `until` the first one that is not.
+    """
 
     after: int = 0
     limit: int = 100
     newest_first: bool = False
     action: str = ""
-    subject_id: str = ""
+    about: tuple[str, ...] = ()
+    actor: str = ""
+    actor_type: str = ""
+    group: str = ""
+    rule: str = ""
+    role: str = ""
+    outcome: str = ""
+    cause: str = ""
+    run: str = ""
+    request: str = ""
+    parent: str = ""
     since: datetime | None = None
     until: datetime | None = None
 

@@ -21,6 +21,7 @@ from saml.logging_out import ask_provider
 from saml.self_check import check_saml_libraries
 from scim.endpoints import render_failure
 from scim.resources import PREFIX
+from service.log_publication import SealFigures, log_blueprint
 from service.metrics import Metrics, OrganisationFigures
 from service.oidc_edge import oidc_blueprint
 from service.request_log import RequestLog
@@ -60,6 +61,7 @@ def create_app(
     counted = metrics or Metrics()
     app.extensions[REQUEST_LOG] = requests or make_request_log(wiring, counted)
     counted.registry.register(OrganisationFigures(wiring))
+    counted.registry.register(SealFigures(wiring))
     _add_errors(app)
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 
@@ -68,6 +70,7 @@ def create_app(
     sso = saml_parts(wiring, timer=timer)
     app.register_blueprint(sso_blueprint(sso))
     app.register_blueprint(oidc_blueprint(wiring, lead_to_provider=partial(ask_provider, sso)))
+    app.register_blueprint(log_blueprint(wiring))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -11,20 +11,24 @@ from provisioning.ports import Reader
 from provisioning.queries import seat_report
 from provisioning.resources import StoredToken
 from provisioning.runs import LEASE
+from provisioning.sealing import HEADS_LOG
 from provisioning.state import OrganisationState, RunRecord, Seat, StoredDirectory
 from provisioning.tokens import is_live
 from provisioning.work import PUSHED
 from service.errors import ServiceError
 from service.jobs import NOTICE_DAYS
 from service.ldap_certificate import ServerCertificate, view_certificate
+from service.log_keys import load_log_keys
 from service.names import open_invitations
 from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
+from service.sealer import ALARM_AFTER, read_head, seal_lag
 from service.settings import WORKERS, Settings
 from service.tokens import days_left
 from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.job_queue import queue_figures
+from storage.sealing import SQLSealing
 from sync.errors import LDAPSettingsError, SyncError
 from sync.ldap_settings import LDAPServer, TLSMode, ldap_settings
 
@@ -69,6 +73,7 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding(Level.OK, "database", f"{wiring.database.address} is up to date"))
         if settings.jobs == WORKERS:
             findings.append(_examine_workers(wiring))
+        findings.extend(_examine_log(wiring))
         for organisation in wiring.store.organisations():
             findings.extend(_examine_organisation(wiring, organisation))
     return findings
@@ -80,6 +85,53 @@ def _examine_workers(wiring: Wiring) -> Finding:
     if figures.workers:
         return Finding(Level.OK, "workers", text)
     return Finding(Level.FAIL, "workers", text, "start 'usher worker': until then no directory is read")
+
+
+def _examine_log(wiring: Wiring) -> Iterator[Finding]:
+    """Whether the log can be signed, is, and gives what the tables hold."""
+    sealing = SQLSealing(wiring.database)
+    status = sealing.status()
+    try:
+        signers = load_log_keys(wiring.settings).signers
+        head = read_head(wiring.settings)
+    except ServiceError as error:
+        yield Finding(Level.FAIL, "log", str(error))
+        return
+    missing = [key.vkey for key in sealing.log_keys() if key.is_signing and key.key_id not in signers]
+    if missing or not signers:
+        yield Finding(
+            Level.FAIL,
+            "log",
+            f"there is no private key at {wiring.settings.log_key_file} that signs as {', '.join(missing) or 'any'}",
+            "restore the file from your backup, or copy it from where the log was sealed until now",
+        )
+    with sealing.read(HEADS_LOG) as heads:
+        found = heads.checkpoint(head.size) if head else None
+    if head is not None and (found is None or found.root != head.root):
+        yield Finding(
+            Level.FAIL,
+            "log",
+            f"{head.size} checkpoints were signed, and this database does not hold them: it is an older one",
+            "restore the newest database, or say 'usher audit declare-restore'",
+        )
+    lag = seal_lag(status, wiring.clock())
+    waiting = f"{status.unsealed} events wait to be sealed, the oldest for {_told(lag)}"
+    if lag > ALARM_AFTER:
+        yield Finding(
+            Level.WARN,
+            "log",
+            waiting,
+            "is the service running? Look for a transaction that has been open for long",
+        )
+    else:
+        yield Finding(Level.OK, "log", waiting if status.unsealed else "every event is sealed")
+    if status.replay_misfits:
+        yield Finding(
+            Level.FAIL,
+            "log",
+            f"the last nightly check found {status.replay_misfits} differences between the log and the tables",
+            "see them with 'usher audit replay --all'",
+        )
 
 
 def _examine_disk(settings: Settings) -> Iterator[Finding]:

@@ -71,10 +71,10 @@ def _change(path: Path, change: Callable[[str], str]) -> None:
     # Exchanging a link would leave the file behind it as it is.
     path = path.resolve()
     try:
-        with _locked(path) as text:
+        with locked_text(path) as text:
             changed = change(text)
             load_key_ring(changed)
-            _exchange(path, changed)
+            exchange_file(path, changed)
     except OSError as err:
         raise FileAccessError(
             f"the key file {path} cannot be changed ({err.strerror}); give this user the right to write to its folder"
@@ -82,7 +82,7 @@ def _change(path: Path, change: Callable[[str], str]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[str]:
+def locked_text(path: Path) -> Iterator[str]:
     """The file's text, while no other command changes it."""
     while True:
         with path.open(encoding="utf-8") as file:
@@ -93,7 +93,8 @@ def _locked(path: Path) -> Iterator[str]:
                 return
 
 
-def _exchange(path: Path, text: str) -> None:
+def exchange_file(path: Path, text: str) -> None:
+    """Put a file in place of one that is there, for the same owner alone, and see it on the disk."""
     owner = path.stat()
     made = path.with_name(f"{path.name}.new")
     # What a command that was cut off has left; it was never in use.

@@ -77,7 +77,7 @@ def membership_events(reader: Reader, steps: Iterable[Step]) -> list[EventBody]:
         if not isinstance(step, GroupStep):
             continue
         query = EventQuery(
-            subject_id=step.user_id,
+            about=(step.user_id,),
             action="group.member_added",
             newest_first=True,
             limit=_MEMBERSHIPS_LOOKED_AT,

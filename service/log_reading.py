@@ -23,6 +23,7 @@ from provisioning.queries import event_chain
 from service.administration import Administration
 from service.errors import FileAccessError, NotFoundError
 from service.labels import event_names
+from service.log_filters import told_filter
 from service.names import is_id
 
 FORMATS = ("jsonl", "csv")
@@ -64,6 +65,17 @@ class LogReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownEvent:
+    """An event, what it followed from (the latest first) and what followed from it (the oldest first)."""
+
+    event: EventBody
+    causes: Sequence[EventBody]
+    children: Sequence[EventBody]
+    names: dict[str, str]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LogExport:
     rows: int
     size: int
@@ -88,8 +100,8 @@ def read_log(
     return LogReading(events, names, left_out)
 
 
-def show_event(administration: Administration, event_id: str) -> LogReading:
-    """Read one event with its causes, the event first, and record that it was read.
+def show_event(administration: Administration, event_id: str, *, children: int = 0) -> ShownEvent:
+    """Read one event with its causes and, oldest first, up to so many of those it caused; and record the reading.
 
     In place of its id, a refused login is found by the reference that the person was shown.
     """
@@ -98,16 +110,21 @@ def show_event(administration: Administration, event_id: str) -> LogReading:
         bodies = event_chain(reader, EventId(known.lower())) if known else ()
         if not bodies:
             raise NotFoundError(f"there is no event '{event_id}'; list them with 'usher audit list'")
-        names = event_names(reader, administration.wiring.models, bodies)
+        query = EventQuery(parent=bodies[0]["id"], limit=children + 1)
+        caused = [parse_body(body) for _, body in reader.events(query)] if children else []
+        names = event_names(reader, administration.wiring.models, (*bodies, *caused))
     administration.record(
         "log.read",
-        (FieldChange("rows", None, len(bodies)), FieldChange("query", None, "show")),
+        (
+            FieldChange("rows", None, len(bodies) + len(caused[:children])),
+            FieldChange("query", None, "show"),
+        ),
         [
             Target("organisation", administration.organisation_id),
             Target("event", bodies[0]["id"], role="object"),
         ],
     )
-    return LogReading([(0, body) for body in bodies], names)
+    return ShownEvent(bodies[0], bodies[1:], caused[:children], names, has_more=len(caused) > children)
 
 
 def _find_denied(reader: Reader, reference: str) -> str:
@@ -155,9 +172,7 @@ def _is_idle(body: EventBody) -> bool:
 
 
 def _query_changes(query: EventQuery) -> Iterator[FieldChange]:
-    filters = [
-        f"{name}={value}" for name, value in (("action", query.action), ("about", query.subject_id)) if value
-    ]
+    filters = [f"{name}={value}" for name, value in told_filter(query).items()]
     if filters:
         yield FieldChange("filter", None, " ".join(filters))
     for name, moment in (("since", query.since), ("until", query.until)):

@@ -10,10 +10,12 @@ from pathlib import Path
 from provisioning.ports import Clock
 from service.errors import FileAccessError, MissingKeyError
 from service.key_file import KeyFileWatch
+from service.log_keys import log_name, make_log_key
 from service.settings import Settings
 from service.wiring import Wiring, utc_now, wire
 from storage.errors import OutdatedDatabaseError
 from storage.migrate import check_version, upgrade
+from storage.sealing import SQLSealing
 from storage.secrets import KeyRing, load_key_ring, make_key_ring_text
 from storage.service_lock import hold_service_lock
 
@@ -66,6 +68,7 @@ def _open_and_upgrade(settings: Settings, clock: Clock, stack: ExitStack, *, is_
     if is_service:
         stack.enter_context(hold_service_lock(wiring.database))
     upgrade(wiring.database)
+    _ensure_log_key(wiring)
     if ring is not None:
         return wiring
     if wiring.store.organisations():
@@ -75,6 +78,13 @@ def _open_and_upgrade(settings: Settings, clock: Clock, stack: ExitStack, *, is_
     # Another process was quicker; its key is the key.
     stack.close()
     return _open_and_upgrade(settings, clock, stack, is_service=is_service)
+
+
+def _ensure_log_key(wiring: Wiring) -> None:
+    """Make the key that signs the log, unless something is signed: then the key there was is needed, not another."""
+    settings = wiring.settings
+    if not settings.log_key_file.exists() and not SQLSealing(wiring.database).log_keys():
+        write_key(settings.log_key_file, make_log_key(log_name(settings)))
 
 
 def load_ring(settings: Settings) -> KeyRing | None:

@@ -24,6 +24,8 @@ from service.jobs import (
 )
 from service.metrics import Metrics
 from service.outside import open_outgoing, resolver
+from service.replay_check import REPLAY_SECONDS, replay_all
+from service.sealer import SEAL_SECONDS, Sealer
 from service.settings import WORKERS
 from service.sso_jobs import (
     check_domains,
@@ -44,7 +46,7 @@ class ScheduledJob:
 
     name: str
     call: Callable[[], object]
-    seconds: int
+    seconds: float
     at_once: bool = True
 
 
@@ -71,6 +73,7 @@ class Scheduler:
         self._metrics = metrics
         self._dispatcher = dispatcher or make_dispatcher(wiring, metrics)
         self._further = tuple(further)
+        self._sealer = Sealer(wiring)
         self._stopping = threading.Event()
         self._last_tick: datetime | None = None
         self._scheduler = BackgroundScheduler(
@@ -86,6 +89,7 @@ class Scheduler:
         for job in (
             ScheduledJob("tick", self.tick, tick_seconds),
             ScheduledJob("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
+            ScheduledJob("seal", self._sealer.seal, SEAL_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
@@ -97,6 +101,7 @@ class Scheduler:
             ScheduledJob("expired_logins", lambda: delete_expired_logins(self._wiring), 600),
             ScheduledJob("logout_notices", lambda: deliver_notices(self._wiring), tick_seconds),
             ScheduledJob("signing_keys", lambda: rotate_signing_keys(self._wiring), 3600),
+            ScheduledJob("replay_check", lambda: replay_all(self._wiring), REPLAY_SECONDS, at_once=False),
             ScheduledJob("checkpoint", self._wiring.database.checkpoint, 300, at_once=False),
             *self._further,
         ):
@@ -118,6 +123,7 @@ class Scheduler:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         self._dispatcher.close()
+        guarded(self._metrics, "seal", self._sealer.stop)
 
     def health(self) -> str:
         """Why the scheduler does not do its work; empty when it does."""

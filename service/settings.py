@@ -36,8 +36,9 @@ class Settings:
     requests a second for each directory. A session ends `session_hours` after its login at the latest, and when it
     was not used for `session_idle_minutes`. `private_targets` are networks that are not public and may yet be sent
     requests to; `dns_servers` (`address:port`) answer for the proof of domains in place of the system's. `jobs` says
-    who reads directories, `LOCAL` or `WORKERS`; the last three are about workers: how often they say that they live,
-    after which silence their work is given to others, and how often that is looked for.
+    who reads directories, `LOCAL` or `WORKERS`; the three behind it are about workers: how often they say that they
+    live, after which silence their work is given to others, and how often that is looked for. `log_key_file` holds
+    what the audit log is signed by.
     """
 
     data: Path = Path("var")
@@ -69,11 +70,17 @@ class Settings:
     worker_heartbeat_seconds: int = 1
     worker_stalled_seconds: int = 5
     worker_recovery_seconds: int = 2
+    log_key_file: Path = Path("var/log.key")
 
     @property
     def key_file(self) -> Path:
         """Where the key ring lies when the settings do not hold one."""
         return self.data / "secret.key"
+
+    @property
+    def log_head_file(self) -> Path:
+        """What was last signed from the database: with it an older database is told from the right one."""
+        return self.data / "log.head"
 
     @property
     def passwords(self) -> Path:
@@ -208,6 +215,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "worker_heartbeat_seconds": _number(1, 600),
     "worker_stalled_seconds": _number(3, 3600),
     "worker_recovery_seconds": _number(1, 600),
+    "log_key_file": _path,
 }
 _SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
 
@@ -249,6 +257,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(faults)
     data: Path = values.setdefault("data", Path("var"))
     values.setdefault("exports", data / "directories")
+    values.setdefault("log_key_file", data / "log.key")
     values.setdefault("database_url", f"sqlite:///{data / 'usher.db'}")
     settings = Settings(**values)
     if faults := _misfits(settings):

@@ -70,6 +70,7 @@ class Database:
         self.catalogues = CatalogueCache()
         self.prepared = PreparedStatements(engine.dialect)
         self._lock_seconds = lock_seconds
+        self._countdown = 0
         self._write_lock = threading.Lock()
         self._writer_thread: int | None = None
         self.is_sqlite = engine.dialect.name == "sqlite"
@@ -81,6 +82,17 @@ class Database:
             self._reading = engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+
+    def is_turn(self, number: int, *, every: int) -> bool:
+        """Count `number` more things of this process: True with the first, and whenever `every` more are full.
+
+        Threads may miss one or two of them.
+        """
+        self._countdown -= number
+        if self._countdown >= 0:
+            return False
+        self._countdown = every
+        return True
 
     @property
     def address(self) -> str:
@@ -104,6 +116,26 @@ class Database:
         turn = self._turn() if self.is_sqlite else contextlib.nullcontext()
         with self._translated(), turn, self._writing.connect() as connection, connection.begin():
             yield connection
+
+    @contextlib.contextmanager
+    def write_durably(self) -> Iterator[Connection]:
+        """The same, and what it has committed, with all that was committed before, outlives a power cut.
+
+        Source: https://www.sqlite.org/pragma.html#pragma_synchronous; PostgreSQL 17 manual, section 28.4.
+        """
+        if not self.is_sqlite:
+            with self.write() as connection:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
+                yield connection
+            return
+        with self._translated(), self._turn(), self._writing.connect() as connection:
+            usual = _execute_outside(connection, "PRAGMA synchronous")
+            _execute_outside(connection, "PRAGMA synchronous=FULL")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                _execute_outside(connection, f"PRAGMA synchronous={usual}")
 
     @contextlib.contextmanager
     def migrate(self) -> Iterator[Connection]:
@@ -284,8 +316,10 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
         _execute_outside(connection, "PRAGMA foreign_keys=ON")
 
 
-def _execute_outside(connection: Connection, statement: str) -> None:
-    """Past SQLAlchemy, which would begin a transaction."""
+def _execute_outside(connection: Connection, statement: str) -> Any:  # noqa: ANN401 - what the driver gives
+    """Past SQLAlchemy, which would begin a transaction; the first value, if the statement gives any."""
     cursor = connection.connection.cursor()
     cursor.execute(statement)
+    row = cursor.fetchone()
     cursor.close()
+    return row and row[0]

@@ -109,3 +109,15 @@ class SealError(StorageError):
     """A sealed value that does not open: of another row, changed, or under a key that the ring lacks."""
 
     code = "seal_broken"
+
+
+class LogForkedError(StorageError):
+    """The stored log is not the one that was signed: signing it would make two logs of one. Sealing stands still."""
+
+    code = "log_forked"
+
+
+class LogKeyMissingError(StorageError):
+    """A key that must sign the log is not where keys are kept."""
+
+    code = "log_key_missing"

@@ -3,30 +3,29 @@
 Clear names stand beside the log, each under a key of its own, so that they can be erased without touching it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import hmac
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import cast
 
 import orjson
-from sqlalchemy import Integer, Select, Text, bindparam, select
-from sqlalchemy.engine import Connection
+from sqlalchemy import LargeBinary, bindparam, select
 
+from directory.facts import name_key
 from directory.ids import EventId, OrganisationId
 from provisioning.ports import EventQuery
 from provisioning.state import EventRow, PersonalData
 from storage.bulk import BulkInsert
+from storage.event_rows import SOON, append_event_rows, index_waiting_events
+from storage.event_search import EventSearch
 from storage.secrets import bind_place, open_with_own_key, seal_with_own_key
 from storage.sets import in_set
-from storage.tables import audit_event, audit_pii, outbox
-from storage.types import Moment
+from storage.tables import audit_event, audit_mail, audit_pii, outbox
 from storage.view import ORGANISATION, View, is_own
 
+_KEY_BYTES = 32
+
 _EVENTS = audit_event.c
-_EVENTS_OF_ORGANISATION = (
-    select(_EVENTS.id, _EVENTS.body)
-    .where(_EVENTS.organisation_id == ORGANISATION)
-    .limit(bindparam("row_limit", type_=Integer))
-)
 _SELECT_BODIES = select(_EVENTS.event_id, _EVENTS.body).where(
     in_set(_EVENTS.event_id, "event_ids"), is_own(_EVENTS.organisation_id)
 )
@@ -34,66 +33,31 @@ _SELECT_PII = select(audit_pii.c.ref, audit_pii.c.key, audit_pii.c.ciphertext).w
     in_set(audit_pii.c.ref, "refs"), is_own(audit_pii.c.organisation_id)
 )
 
-_INSERT_EVENTS = BulkInsert(
-    audit_event, "organisation_id", "event_id", "time", "action", "subject_id", "body"
-)
-_INSERT_PII = BulkInsert(audit_pii, "organisation_id", "ref", "subject_id", "key", "ciphertext")
-_INSERT_OUTBOX = BulkInsert(outbox, "organisation_id", "topic", "payload", "created_at")
-
-# Behind every character that an action's name may have.
-_LAST = "\x7f"
-
-
-def append_event_rows(
-    connection: Connection, organisation_id: OrganisationId | None, events: Iterable[EventRow]
-) -> None:
-    """Append events of one organisation, or of the service itself, in their order."""
-    _INSERT_EVENTS(
-        connection,
-        (
-            (organisation_id, event.event_id, event.time, event.action, event.subject_id, event.body)
-            for event in events
-        ),
+_SELECT_SUBJECTS = (
+    select(audit_pii.c.subject_id)
+    .join_from(audit_mail, audit_pii, audit_pii.c.ref == audit_mail.c.ref)
+    .where(
+        audit_mail.c.organisation_id == ORGANISATION,
+        audit_mail.c.mail_digest == bindparam("digest", type_=LargeBinary),
     )
+    .distinct()
+)
 
-
-def _select_events(query: EventQuery) -> tuple[Select[tuple[int, bytes]], dict[str, object]]:
-    statement = _EVENTS_OF_ORGANISATION
-    parameters: dict[str, object] = {"row_limit": query.limit}
-    if query.newest_first:
-        statement = statement.order_by(_EVENTS.id.desc())
-        if query.after:
-            statement = statement.where(_EVENTS.id < bindparam("after", type_=Integer))
-            parameters["after"] = query.after
-    else:
-        statement = statement.order_by(_EVENTS.id).where(_EVENTS.id > bindparam("after", type_=Integer))
-        parameters["after"] = query.after
-    if query.action.endswith((".", "*")):
-        # A range, not LIKE: LIKE has wildcards of its own, and folds case on SQLite only.
-        prefix = query.action.removesuffix("*")
-        statement = statement.where(
-            _EVENTS.action >= bindparam("prefix", type_=Text),
-            _EVENTS.action < bindparam("prefix_end", type_=Text),
-        )
-        parameters |= {"prefix": prefix, "prefix_end": prefix + _LAST}
-    elif query.action:
-        statement = statement.where(_EVENTS.action == bindparam("named", type_=Text))
-        parameters["named"] = query.action
-    if query.subject_id:
-        statement = statement.where(_EVENTS.subject_id == bindparam("about", type_=Text))
-        parameters["about"] = query.subject_id
-    if query.since is not None:
-        statement = statement.where(_EVENTS.time >= bindparam("since", type_=Moment))
-        parameters["since"] = query.since
-    if query.until is not None:
-        statement = statement.where(_EVENTS.time < bindparam("until", type_=Moment))
-        parameters["until"] = query.until
-    return statement, parameters
+_INSERT_PII = BulkInsert(audit_pii, "organisation_id", "ref", "subject_id", "key", "ciphertext")
+_INSERT_KEY = BulkInsert(
+    audit_pii, "organisation_id", "ref", "subject_id", "key", "ciphertext", ignore_present=True
+)
+_INSERT_MAILS = BulkInsert(audit_mail, "organisation_id", "ref", "mail_digest")
+_INSERT_OUTBOX = BulkInsert(outbox, "organisation_id", "topic", "payload", "created_at")
 
 
 def pii_place(organisation_id: OrganisationId, ref: str, column: str) -> bytes:
     """The place that somebody's clear names, or their `key`, are sealed for."""
     return bind_place(organisation_id, f"audit_pii/{ref}", column)
+
+
+def _digest(key: bytes, mail: str) -> bytes:
+    return hmac.digest(key, name_key(mail).encode("utf-8", "surrogatepass"), "sha256")
 
 
 class LogReader(View):
@@ -104,8 +68,7 @@ class LogReader(View):
 
     def events(self, query: EventQuery) -> Iterator[tuple[int, bytes]]:
         """`after` is left out itself; newest first, it is an upper bound (0: none). `until` is left out itself."""
-        statement, parameters = _select_events(query)
-        return cast("Iterator[tuple[int, bytes]]", self._stream(statement, **parameters))
+        return EventSearch(self._connection, self._organisation_id, query).found()
 
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]:
         """References that were erased or never written are left out."""
@@ -118,6 +81,17 @@ class LogReader(View):
             found[ref] = orjson.loads(clear)
         return found
 
+    def subjects_by_mail(self, mail: str) -> list[str]:
+        key = self._mail_key()
+        if key is None:
+            return []
+        return [row[0] for row in self._rows(_SELECT_SUBJECTS, digest=_digest(key, mail))]
+
+    def _mail_key(self) -> bytes | None:
+        """By which the organisation's mails are digested. It stands among the names, under the organisation's id."""
+        found = self.personal_data([self._organisation_id]).get(self._organisation_id)
+        return None if found is None else bytes.fromhex(found["mail_key"])
+
     def _place(self, ref: str, column: str) -> bytes:
         return pii_place(self._organisation_id, ref, column)
 
@@ -127,6 +101,8 @@ class LogWriter(LogReader):
 
     def append_events(self, events: Sequence[EventRow]) -> None:
         append_event_rows(self._connection, self._organisation_id, events)
+        if self._database.is_turn(len(events), every=SOON):
+            index_waiting_events(self._connection)
 
     def append_outbox(self, topic: str, payloads: Sequence[Mapping[str, object]], at: datetime) -> None:
         organisation_id = self._organisation_id
@@ -134,6 +110,20 @@ class LogWriter(LogReader):
 
     def insert_personal_data(self, rows: Sequence[PersonalData]) -> None:
         _INSERT_PII(self._connection, map(self._sealed, rows))
+        named = [(data.ref, data.values["mail"]) for data in rows if data.values.get("mail")]
+        if named:
+            key = self._mail_key() or self._make_mail_key()
+            own = self._organisation_id
+            _INSERT_MAILS(self._connection, ((own, ref, _digest(key, mail)) for ref, mail in named))
+
+    def _make_mail_key(self) -> bytes:
+        """Whoever is first makes the key; on PostgreSQL another may have been quicker."""
+        own = self._organisation_id
+        fresh = PersonalData(own, own, {"mail_key": os.urandom(_KEY_BYTES).hex()})
+        _INSERT_KEY(self._connection, [self._sealed(fresh)])
+        key = self._mail_key()
+        assert key is not None  # noqa: S101 - it was put there by somebody
+        return key
 
     def _sealed(self, data: PersonalData) -> tuple[str, str, str, bytes, bytes]:
         key, ciphertext = seal_with_own_key(

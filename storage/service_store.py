@@ -23,15 +23,15 @@ from directory.facts import name_key
 from directory.ids import DirectoryId, EnvironmentId, OrganisationId
 from mappings.catalogue import ROOT_KIND
 from provisioning.state import Claim, EventRow, OrganisationState, StoredEnvironment
+from storage.audit_tables import metadata
 from storage.engine import Database
 from storage.errors import ConflictError, UnknownEnvironmentError
-from storage.log import append_event_rows
+from storage.event_rows import append_event_rows
 from storage.organisation import ORGANISATION_COLUMNS, organisation_values, read_organisation
 from storage.tables import (
     directory,
     environment,
     invitation,
-    metadata,
     organisation,
     override,
     pending_member,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import ColumnElement, Text, bindparam, column
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -18,14 +18,16 @@ from sqlalchemy.types import NULLTYPE, TypeDecorator, TypeEngine
 
 from storage.types import Id
 
+_Item = type[Text] | type[Id] | type[BigInteger]
 
-class _SetOf(TypeDecorator[Collection[str]]):
-    """A set of texts or ids as one bound value."""
+
+class _SetOf(TypeDecorator[Collection[Any]]):
+    """A set of texts, ids or whole numbers as one bound value."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, item: type[Text] | type[Id]) -> None:
+    def __init__(self, item: _Item) -> None:
         super().__init__()
         self.item = item
 
@@ -41,7 +43,7 @@ class _SetOf(TypeDecorator[Collection[str]]):
             return lambda ids: "{" + ",".join(ids or ()) + "}"
         return super().bind_processor(dialect)
 
-    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> list[str] | str:
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> list[Any] | str:
         items = list(value or ())
         return items if dialect.name == "postgresql" else orjson.dumps(items).decode()
 
@@ -88,8 +90,8 @@ def _pairs_postgresql(element: _Pairs, compiler: SQLCompiler, **options: object)
     return f"(SELECT substr(value, 1, 36)::uuid AS first, substr(value, 37)::uuid AS second FROM {rows})"  # noqa: S608
 
 
-def in_set(member: ColumnElement[str], name: str, *, item: type[Text] | type[Id] = Id) -> ColumnElement[bool]:
-    """Say that a column's value is in the set bound as `name`, a collection of ids (or, by `item`, of texts)."""
+def in_set(member: ColumnElement[Any], name: str, *, item: _Item = Id) -> ColumnElement[bool]:
+    """Say that a column's value is in the set bound as `name`, of ids (or, by `item`, of texts or numbers)."""
     return cast("ColumnElement[bool]", _InSet(member, bindparam(name, type_=_SetOf(item))))
 
 

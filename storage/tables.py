@@ -6,6 +6,7 @@ Every row of an organisation carries `organisation_id`, and every statement of a
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -397,8 +398,40 @@ audit_event = Table(
     Column("body", LargeBinary, nullable=False),
     Index("ix_audit_event_event_id", "event_id", unique=True),
     Index("ix_audit_event_organisation_id", "organisation_id", "id"),
-    Index("ix_audit_event_subject", "organisation_id", "subject_id", "id"),
     sqlite_autoincrement=True,
+)
+
+# By which events are found: a number for each term (`storage.event_terms`), the organisation in it, and the rows that
+# have it in their order.
+audit_term = Table(
+    "audit_term",
+    metadata,
+    Column("term", BigInteger, nullable=False),
+    Column("event_row", RowNumber, nullable=False),
+    PrimaryKeyConstraint("term", "event_row"),
+    sqlite_with_rowid=False,
+)
+
+# The lowest and the highest row among an organisation's events that say they happened in an hour. By that a time
+# becomes bounds of rows, whatever the clocks did.
+audit_hour = Table(
+    "audit_hour",
+    metadata,
+    Column("organisation_id", Id, nullable=False),
+    Column("hour", Moment, nullable=False),
+    Column("first_row", RowNumber, nullable=False),
+    Column("last_row", RowNumber, nullable=False),
+    PrimaryKeyConstraint("organisation_id", "hour"),
+    sqlite_with_rowid=False,
+)
+
+# How far events have been given their terms and hours, in one row: all rows up to this one on SQLite, all
+# transactions before this one on PostgreSQL. Later ones are looked through.
+audit_indexed = Table(
+    "audit_indexed",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("horizon", RowNumber, nullable=False, server_default="0"),
 )
 
 audit_pii = Table(
@@ -409,6 +442,18 @@ audit_pii = Table(
     Column("subject_id", Id, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
+)
+
+# Mails by which people are found in the log: keyed digests, which go with the names that they are of.
+audit_mail = Table(
+    "audit_mail",
+    metadata,
+    Column("ref", Id, nullable=False),
+    Column("organisation_id", Id, nullable=False),
+    Column("mail_digest", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("ref"),
+    Index("ix_audit_mail_mail_digest", "organisation_id", "mail_digest"),
+    sqlite_with_rowid=False,
 )
 
 outbox = Table(

@@ -406,7 +406,7 @@ class World:
         found: dict[str, list[tuple[Any, ...]]] = {}
         with self.database.read() as connection:
             for table in tables.metadata.sorted_tables:
-                if table.name not in {"audit_event", "audit_pii"} and "organisation_id" in table.c:
+                if not table.name.startswith("audit_") and "organisation_id" in table.c:
                     rows = connection.execute(
                         select(table).where(table.c.organisation_id == self.organisation_id)
                     )

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Text
 
-from storage.tables import metadata
+from storage.audit_tables import metadata
 
 _JOB_TABLES = "procrastinate_"
 
@@ -16,8 +16,8 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def include_object(_item: object, name: str | None, kind: str, is_reflected: bool, _other: object) -> bool:
-    """Leave out of comparisons what only PostgreSQL has: the transaction that wrote an event."""
-    return not (is_reflected and kind == "column" and name == "xid")
+    """Leave out of comparisons what only PostgreSQL has: the transaction that wrote an event, and its index."""
+    return not (is_reflected and (kind, name) in {("column", "xid"), ("index", "ix_audit_event_xid")})
 
 
 if connection.dialect.name == "postgresql":

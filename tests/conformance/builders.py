@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
 
+import orjson
 import uuid_utils
 
 from directory.changes import GroupMatch, Match
@@ -331,9 +332,28 @@ def invitation(mail: str = "Zoë@Example.org", **values: object) -> StoredInvita
 
 
 def event(
-    action: str = "member.created", subject_id: str = "", time: datetime = NOW, body: bytes = b'{"v":1}'
+    action: str = "member.created",
+    subject_id: str = "",
+    time: datetime = NOW,
+    body: bytes = b"",
+    **parts: object,
 ) -> EventRow:
-    return EventRow(EventId(new_id()), time, action, subject_id or new_id(), body)
+    """An event of a log's table. Its body is what searches read of one, with `parts` in it, unless it is given."""
+    event_id, subject_id = EventId(new_id()), subject_id or new_id()
+    said: dict[str, object] = {
+        "v": 1,
+        "id": event_id,
+        "organisation": "",
+        "time": f"{time:%Y-%m-%dT%H:%M:%S}.000Z",
+        "salt": "",
+        "action": action,
+        "outcome": "success",
+        "actor": {"type": "system", "id": "tests"},
+        "cause": {"kind": "system"},
+        "targets": [{"type": "member", "id": subject_id, "role": "subject"}],
+        **parts,
+    }
+    return EventRow(event_id, time, action, subject_id, body or orjson.dumps(said))
 
 
 def run(directory_id: DirectoryId, fence: int = 1, **values: object) -> RunRecord:

@@ -54,7 +54,9 @@ def test_second_reading_of_the_same_file_writes_three_rows_at_most(shell: Shell)
     answer = shell.answer("sync", "run")
 
     with shell.wiring() as wiring:
-        after = wiring.store.row_counts()
+        after = dict(wiring.store.row_counts())
+    # By what the log is searched is written later, for many events at a time.
+    del after["audit_term"]
     assert "Nothing has changed" in answer
     assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {
         "audit_event": 1,

@@ -523,4 +523,4 @@ def test_it_is_found_behind_however_many_others(scene: Scene) -> None:
 
     read = show_event(ours.administration, shown[1])
 
-    assert reason_of(read.events[0][1]) == "audience_mismatch"
+    assert reason_of(read.event) == "audience_mismatch"

@@ -10,11 +10,11 @@ from alembic.config import Config
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
+from storage.audit_tables import metadata
 from storage.engine import Database, open_database
 from storage.errors import NewerDatabaseError, OutdatedDatabaseError
 from storage.migrate import check_version, migration_config, upgrade
 from storage.secrets import KeyRing
-from storage.tables import metadata
 from tests.postgresql import DatabaseFactory
 
 RING = KeyRing({"k1": b"1" * 32}, "k1")
@@ -83,7 +83,7 @@ def test_an_older_database_is_told_of(empty: Database) -> None:
         command.upgrade(migration_config(connection), "0001")
 
     with pytest.raises(
-        OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0006\)"
+        OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0008\)"
     ):
         check_version(empty)
 

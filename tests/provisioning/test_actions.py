@@ -81,6 +81,8 @@ OF_THE_SERVICE = {
     "key.added",
     "key.rotated",
     "key.dropped",
+    "log.key_rotated",
+    "log.restore_declared",
     "log.read",
     "scim_log.read",
     "scim_log.replayed",

@@ -95,7 +95,7 @@ CASES: list[tuple[Callable[[World, DirectoryId], None], Change, list[str]]] = [
     (with_ann, put_user("ann", attributes={"title": ("Chef",)}), ["user.updated"]),
     (with_ann, put_user("ann", active=False), ["user.deactivated", "member.deactivated"]),
     (with_ann_away, put_user("ann"), ["user.reactivated", "member.reactivated"]),
-    (with_ann_deleted, put_user("ann"), ["user.reactivated"]),
+    (with_ann_deleted, put_user("ann"), ["user.reactivated", "member.reactivated"]),
     (with_ann, DeactivateUser(external("ann")), ["user.deactivated", "member.deactivated"]),
     (with_ann, DeleteUser(external("ann")), ["user.deleted", "member.deleted"]),
     (with_ann_away, DeleteUser(external("ann")), ["user.deleted", "member.deleted"]),

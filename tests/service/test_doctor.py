@@ -17,6 +17,7 @@ from service.administration import Administration
 from service.doctor import Finding, Level
 from service.opening import open_database_as_is
 from service.runs import claim_directory, run_claimed
+from service.sealer import Sealer
 from tests.service.worlds import HandClock, small_world, write_export
 
 
@@ -34,6 +35,8 @@ def clock() -> HandClock:
 @pytest.fixture
 def world(tmp_path: Path, clock: HandClock) -> Iterator[Administration]:
     with small_world(tmp_path, clock) as administration:
+        # What no service has sealed is told as well, and is not what these tests are about.
+        Sealer(administration.wiring).drain()
         yield administration
 
 

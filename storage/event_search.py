@@ -1,0 +1,342 @@
+"""Finding events: a filter becomes terms, a time becomes bounds of rows.
+
+Every filter is a set of terms of which an event must have one; several filters meet in the same rows. The rarest set
+leads, the others are looked up row by row. Sets of several terms are read in windows of rows that grow, so that
+neither a term of a million rows nor one of none costs more than what is asked for.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice, product
+from operator import itemgetter
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, literal_column, select
+from sqlalchemy.engine import Connection
+
+from audit.events import ACTIONS, Outcome
+from audit.terms import (
+    ACTOR_TYPES,
+    actions_like,
+    actor_term,
+    actor_type_term,
+    cause_term,
+    group_term,
+    outcome_term,
+    parent_term,
+    request_term,
+    role_term,
+    rule_term,
+    run_term,
+    target_term,
+)
+from directory.ids import OrganisationId
+from provisioning.ports import EventQuery
+from storage.event_rows import IS_WAITING, SELECT_HORIZON, event_numbers
+from storage.event_terms import term_number
+from storage.sets import in_set
+from storage.tables import audit_event, audit_hour, audit_term
+from storage.types import Moment, read_moment
+from storage.view import ORGANISATION, Row, fetch_rows, is_own
+
+_AT_ONCE: Final = 1000
+_AT_LEAST: Final = 50
+_FIRST_WINDOW: Final = 8192
+_GROWTH: Final = 4
+# How far sets are counted to find the rarest: a few rows first, and more only where all have more than that.
+_LOOKS: Final = (500, 30_000)
+_HOUR: Final = timedelta(hours=1)
+_UNBOUNDED: Final = 2**62
+_FIRST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+_EVENTS, _HOURS = audit_event.c, audit_hour.c
+_LED = audit_term.alias("led")
+_LOW, _HIGH = bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)
+_ROWS = bindparam("row_limit", type_=Integer)
+_SINCE, _UNTIL = bindparam("since", type_=Moment), bindparam("until", type_=Moment)
+
+_SELECT_HOURS = select(func.min(_HOURS.first_row), func.max(_HOURS.last_row)).where(
+    _HOURS.organisation_id == ORGANISATION, _HOURS.hour >= _SINCE, _HOURS.hour < _UNTIL
+)
+_SELECT_WAITING = {
+    is_sqlite: select(_EVENTS.id, _EVENTS.time, _EVENTS.body).where(
+        _EVENTS.organisation_id == ORGANISATION, is_waiting, _EVENTS.id >= _LOW, _EVENTS.id < _HIGH
+    )
+    for is_sqlite, is_waiting in IS_WAITING.items()
+}
+_SELECT_BODIES = select(_EVENTS.id, _EVENTS.body).where(
+    in_set(_EVENTS.id, "rows", item=BigInteger), is_own(_EVENTS.organisation_id)
+)
+
+
+def _count(number: int) -> Select[Any]:
+    found: Select[Any] = (
+        select(literal_column("1"))
+        .select_from(_LED)
+        .where(*_is_led(number), _LED.c.event_row >= _LOW, _LED.c.event_row < _HIGH)
+        .limit(_ROWS)
+    )
+    return select(func.count()).select_from(found.subquery())
+
+
+def _is_led(number: int) -> tuple[ColumnElement[bool]]:
+    if number == 1:
+        return (_LED.c.term == bindparam("term", type_=BigInteger),)
+    return (in_set(_LED.c.term, "terms", item=BigInteger),)
+
+
+def _has(rows: ColumnElement[int], name: str) -> ColumnElement[Any]:
+    """The row number if it has one of the terms bound as `name`, else null.
+
+    A scalar with a limit, which no planner makes into a join that reads all rows of those terms.
+    """
+    looked_up = audit_term.alias()
+    return (
+        select(looked_up.c.event_row)
+        .where(in_set(looked_up.c.term, name, item=BigInteger), looked_up.c.event_row == rows)
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+_ONE_TERM, _SEVERAL_TERMS = 1, 2
+_COUNTS = {number: _count(number) for number in (_ONE_TERM, _SEVERAL_TERMS)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """`wanted`: sets of which an event must have one term each; `unwanted`: terms that it must not have."""
+
+    wanted: tuple[tuple[int, ...], ...]
+    unwanted: tuple[int, ...]
+
+
+def _terms(organisation_id: OrganisationId, query: EventQuery) -> _Terms:
+    """The sets in about the order of their rarity."""
+    actions = actions_like(query.action) if query.action else tuple(ACTIONS)
+    sets: list[list[str]] = []
+    unwanted: list[str] = []
+    if query.parent:
+        sets.append([parent_term(query.parent)])
+    if query.request:
+        sets.append([request_term(query.request)])
+    if query.about:
+        sets.append([target_term(target_id) for target_id in query.about])
+    if query.outcome == Outcome.SUCCESS:
+        unwanted = [outcome_term(outcome) for outcome in Outcome if outcome is not Outcome.SUCCESS]
+    elif query.outcome:
+        sets.append([outcome_term(query.outcome)])
+    if query.actor:
+        sets.append([actor_term(query.actor, action) for action in actions])
+    if query.run:
+        sets.append([run_term(query.run), *(actor_term(query.run, action) for action in ACTIONS)])
+    if query.rule:
+        sets.append([rule_term(query.rule), target_term(query.rule)])
+    if query.group:
+        sets.append([group_term(query.group), target_term(query.group)])
+    if query.role:
+        sets.append([role_term(query.role)])
+    if query.actor_type or (query.action and not query.actor):
+        types = (query.actor_type,) if query.actor_type else ACTOR_TYPES
+        sets.append([actor_type_term(actor_type, action) for actor_type, action in product(types, actions)])
+    if query.cause:
+        sets.append([cause_term(query.cause)])
+    return _Terms(
+        wanted=tuple(tuple(term_number(organisation_id, term) for term in terms) for terms in sets),
+        unwanted=tuple(term_number(organisation_id, term) for term in unwanted),
+    )
+
+
+class EventSearch:
+    """One look into one organisation's log, in one transaction."""
+
+    def __init__(self, connection: Connection, organisation_id: OrganisationId, query: EventQuery) -> None:
+        self._connection = connection
+        self._organisation_id = organisation_id
+        self._query = query
+        self._terms = _terms(organisation_id, query)
+
+    def found(self) -> Iterator[tuple[int, bytes]]:
+        """Row number and body of the events that fit, in the order asked for, at most as many as asked for."""
+        query = self._query
+        low, high = self._bounds()
+        if (
+            not self._terms.wanted
+            and not self._terms.unwanted
+            and query.since is None
+            and query.until is None
+        ):
+            return islice(self._paged(self._pages_by_rows(low, high)), query.limit)
+        waiting = self._waiting(low, high)
+        if query.since is not None or query.until is not None or self._terms.wanted:
+            low, high = self._within_hours(low, high)
+        pages = self._pages_by_terms(low, high) if self._terms.wanted else self._pages_by_rows(low, high)
+        known = ((row, body) for row, body in self._paged(pages) if row not in waiting)
+        fitting = ((row, body) for row, (body, fits) in waiting.items() if fits)
+        both = heapq.merge(known, fitting, key=itemgetter(0), reverse=query.newest_first)
+        return islice(both, query.limit)
+
+    @staticmethod
+    def _paged(pages: Iterator[list[tuple[int, bytes]]]) -> Iterator[tuple[int, bytes]]:
+        for page in pages:
+            yield from page
+
+    def _bounds(self) -> tuple[int, int]:
+        """The lowest row and the first one too high, by where the query goes on."""
+        after = self._query.after
+        if self._query.newest_first:
+            return 0, after or _UNBOUNDED
+        return after + 1, _UNBOUNDED
+
+    def _within_hours(self, low: int, high: int) -> tuple[int, int]:
+        """The bounds, within the rows of the hours that the query's time touches, or of all that there are."""
+        since, until = self._query.since, self._query.until
+        ((first, last),) = self._rows(
+            _SELECT_HOURS,
+            since=_FIRST_MOMENT if since is None else max(since, _FIRST_MOMENT) - _HOUR,
+            until=_LAST_MOMENT if until is None else until,
+        )
+        return (0, 0) if first is None else (max(low, first), min(high, last + 1))
+
+    def _waiting(self, low: int, high: int) -> dict[int, tuple[bytes, bool]]:
+        """The rows that have no terms yet, in the order asked for, and whether each fits."""
+        is_sqlite = self._connection.dialect.name == "sqlite"
+        ((horizon,),) = self._rows(SELECT_HORIZON)
+        rows = self._rows(_SELECT_WAITING[is_sqlite], horizon=horizon, low=low, high=high)
+        rows.sort(key=itemgetter(0), reverse=self._query.newest_first)
+        return {row: (bytes(body), self._fits(read_moment(time), bytes(body))) for row, time, body in rows}
+
+    def _fits(self, time: datetime, body: bytes) -> bool:
+        query = self._query
+        if (query.since is not None and time < query.since) or (
+            query.until is not None and time >= query.until
+        ):
+            return False
+        if not self._terms.wanted and not self._terms.unwanted:
+            return True
+        numbers = event_numbers(self._organisation_id, body)
+        return numbers.isdisjoint(self._terms.unwanted) and not any(
+            numbers.isdisjoint(terms) for terms in self._terms.wanted
+        )
+
+    def _pages_by_rows(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
+        while low < high:
+            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
+            # Bounds that say nothing would lead PostgreSQL past the organisation's index.
+            bounds = [_EVENTS.id >= _LOW] * (low > 1) + [_EVENTS.id < _HIGH] * (high < _UNBOUNDED)
+            statement = self._ordered(
+                select(_EVENTS.id, _EVENTS.body).where(
+                    _EVENTS.organisation_id == ORGANISATION, *bounds, *self._times()
+                ),
+                _EVENTS.id,
+            )
+            page = self._rows(statement, low=low, high=high, row_limit=number, **self._values())
+            yield [(row, bytes(body)) for row, body in page]
+            if len(page) < number:
+                return
+            low, high = self._behind(page[-1][0], low, high)
+
+    def _pages_by_terms(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
+        leading = self._rarest(low, high)
+        others = [terms for index, terms in enumerate(self._terms.wanted) if index != leading]
+        led = self._terms.wanted[leading]
+        statement = self._ordered(
+            select(_LED.c.event_row).where(
+                *_is_led(len(led)),
+                _LED.c.event_row >= _LOW,
+                _LED.c.event_row < _HIGH,
+                *(_has(_LED.c.event_row, f"terms_{index}").is_not(None) for index in range(len(others))),
+            ),
+            _LED.c.event_row,
+        )
+        if len(led) > 1:
+            # An event may have several of them.
+            statement = statement.distinct()
+        values = {
+            **_led_values(led),
+            **{f"terms_{index}": terms for index, terms in enumerate(others)},
+            **self._values(),
+        }
+        # A single term is in the order of its rows already.
+        window = _FIRST_WINDOW if len(led) > 1 else _UNBOUNDED
+        while low < high:
+            start, end = self._window(low, high, window)
+            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
+            rows = [row for (row,) in self._rows(statement, low=start, high=end, row_limit=number, **values)]
+            yield self._bodies(rows)
+            if len(rows) == number:
+                low, high = self._behind(rows[-1], low, high)
+            else:
+                low, high = (low, start) if self._query.newest_first else (end, high)
+                window *= _GROWTH
+
+    def _rarest(self, low: int, high: int) -> int:
+        """Which set of terms has the fewest rows."""
+        wanted = self._terms.wanted
+        if len(wanted) == 1:
+            return 0
+        counts: list[int] = []
+        for most in _LOOKS:
+            counts = [
+                self._rows(
+                    _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
+                    low=low,
+                    high=high,
+                    row_limit=most,
+                    **_led_values(terms),
+                )[0][0]
+                for terms in wanted
+            ]
+            if min(counts) < most:
+                break
+        return counts.index(min(counts))
+
+    def _bodies(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
+        if not rows:
+            return []
+        statement = _SELECT_BODIES.where(*self._times())
+        found = {row: bytes(body) for row, body in self._rows(statement, rows=rows, **self._time_values())}
+        return [(row, found[row]) for row in rows if row in found]
+
+    def _window(self, low: int, high: int, size: int) -> tuple[int, int]:
+        if self._query.newest_first:
+            return max(low, high - size), high
+        return low, min(high, low + size)
+
+    def _behind(self, row: int, low: int, high: int) -> tuple[int, int]:
+        """The bounds that are left behind the last row that was read."""
+        return (low, row) if self._query.newest_first else (row + 1, high)
+
+    def _ordered(self, statement: Select[Any], rows: ColumnElement[int]) -> Select[Any]:
+        if self._terms.unwanted:
+            statement = statement.where(_has(rows, "unwanted").is_(None))
+        return statement.order_by(rows.desc() if self._query.newest_first else rows).limit(_ROWS)
+
+    def _values(self) -> dict[str, object]:
+        """The values of what every statement over rows may say."""
+        values: dict[str, object] = {} if self._terms.wanted else self._time_values()
+        if self._terms.unwanted:
+            values["unwanted"] = self._terms.unwanted
+        return values
+
+    def _times(self) -> list[ColumnElement[bool]]:
+        times: list[ColumnElement[bool]] = []
+        if self._query.since is not None:
+            times.append(_EVENTS.time >= _SINCE)
+        if self._query.until is not None:
+            times.append(_EVENTS.time < _UNTIL)
+        return times
+
+    def _time_values(self) -> dict[str, object]:
+        given = {"since": self._query.since, "until": self._query.until}
+        return {name: moment for name, moment in given.items() if moment is not None}
+
+    def _rows(self, statement: Select[Any], **parameters: object) -> list[Row]:
+        return fetch_rows(self._connection, statement, {"organisation": self._organisation_id, **parameters})
+
+
+def _led_values(terms: tuple[int, ...]) -> dict[str, object]:
+    return {"term": terms[0]} if len(terms) == _ONE_TERM else {"terms": terms}
