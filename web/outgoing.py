@@ -28,6 +28,8 @@ class OutgoingError(Exception):
     The text says what to do and repeats nothing of what the other side sent.
     """
 
+    code = "outgoing"
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code

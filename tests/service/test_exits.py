@@ -9,9 +9,11 @@ import audit.errors
 import directory.errors
 import mappings.errors
 import provisioning.errors
+import saml.errors
 import service.errors
 import storage.errors
 import sync.errors
+import web.outgoing
 from service.cli import exits
 from service.cli.values import AHEAD, BACK, END, GRANT, SEATS
 from service.wiring import utc_now
@@ -21,9 +23,11 @@ MODULES = (
     directory.errors,
     mappings.errors,
     provisioning.errors,
+    saml.errors,
     service.errors,
     storage.errors,
     sync.errors,
+    web.outgoing,
 )
 ERRORS = sorted(
     (
