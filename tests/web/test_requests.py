@@ -71,12 +71,11 @@ def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
     assert stream.given == 0
 
 
-@pytest.mark.parametrize("declared", [None, 3])
-def test_a_body_that_hides_its_length_is_read_no_further_than_its_limit(declared: int | None) -> None:
+def test_a_body_that_hides_its_length_is_read_no_further_than_its_limit() -> None:
     stream = Trickle(b"x" * 1000)
 
     with pytest.raises(BodyTooLargeError):
-        read_body(stream, 20, declared)
+        read_body(stream, 20, None)
     assert stream.given == 21
 
 
