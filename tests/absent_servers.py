@@ -20,10 +20,10 @@ class AbsentServers:
     """A plugin of the process that collects the reports of all others. Writes a JSON file at the end of the session.
 
     The file names, for each marker of which a test was skipped, the files that then are not reached whole. Without
-    any there is no file.
+    any there is no file. Without a path nothing is written: another process collects.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._skipped: dict[str, set[str]] = defaultdict(set)
 
@@ -37,6 +37,8 @@ class AbsentServers:
 
     def pytest_sessionfinish(self) -> None:
         """Write the file, or see to it that there is none."""
+        if self._path is None:
+            return
         if self._skipped:
             named = {marker: sorted(files) for marker, files in sorted(self._skipped.items())}
             self._path.write_text(json.dumps(named), encoding="utf-8")
