@@ -6,14 +6,24 @@ from pathlib import Path
 
 import pytest
 
+_PROVIDERS = (
+    "tests/browser.py",
+    "tests/conftest.py",
+    "tests/idps/provider.py",
+    "tests/idps/test_answers.py",
+    "tests/idps/test_provider.py",
+    "tests/journeys/conftest.py",
+    "tests/journeys/real_idps.py",
+)
+_DIRECTORIES = ("tests/conftest.py", "tests/sync/conftest.py")
 OPTIONAL_SERVERS = {
-    "ds389": ("tests/ds389.py",),
-    "idp_pysaml2": ("tests/idps/pysaml2_provider.py", "tests/idps/pysaml2_server.py"),
-    "idp_samlp": ("tests/idps/samlp_provider.py",),
-    "idp_simplesamlphp": ("tests/idps/simplesamlphp_provider.py",),
-    "samba": ("tests/samba_dc.py", "tests/in_namespace.py"),
+    "ds389": ("tests/ds389.py", "tests/sync/ds389_trees.py", *_DIRECTORIES),
+    "idp_pysaml2": ("tests/idps/pysaml2_provider.py", "tests/idps/pysaml2_server.py", *_PROVIDERS),
+    "idp_samlp": ("tests/idps/samlp_provider.py", *_PROVIDERS),
+    "idp_simplesamlphp": ("tests/idps/simplesamlphp_provider.py", *_PROVIDERS),
+    "samba": ("tests/samba_dc.py", "tests/in_namespace.py", "tests/sync/ad_trees.py", *_DIRECTORIES),
 }
-"""Markers of servers that need not be everywhere, and the modules that run them."""
+"""Markers of servers that need not be everywhere, and the modules that run them or are reached by their tests alone."""
 
 
 class AbsentServers:
