@@ -23,7 +23,7 @@ OPTIONAL_SERVERS = {
     "idp_simplesamlphp": ("tests/idps/simplesamlphp_provider.py", *_PROVIDERS),
     "samba": ("tests/samba_dc.py", "tests/in_namespace.py", "tests/sync/ad_trees.py", *_DIRECTORIES),
 }
-"""Markers of servers that need not be everywhere, and the modules that run them or are reached by their tests alone."""
+"""Markers of servers that need not be everywhere, and the modules that only their tests reach whole."""
 
 
 class AbsentServers:
