@@ -2,7 +2,7 @@
 
 The order decides: the link that was made once; else the directory user of the external id; else the mail, where this
 organisation has verified its domain; else an open invitation; else just-in-time creation. A key is compared exactly.
-Source: docs/decisions/0016-saml-identity.md
+Source: docs/decisions/0019-saml-identity.md
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """When a directory brings somebody whom a login had made, what the login said of them ends for good.
 
 Not only while the directory shows them: a person who is deleted there must not come back by what an old login said.
-Source: docs/decisions/0016-saml-identity.md
+Source: docs/decisions/0019-saml-identity.md
 """
 
 from collections.abc import Mapping

@@ -121,11 +121,11 @@ def refresh_connection(
     settings, copy = connection.read, connection.metadata
     try:
         document = fetch_document(outgoing, settings.metadata_url, etag=copy.etag if copy else "")
-        if document is None and copy is not None:
+        if document is None:
+            assert copy is not None  # noqa: S101 - only a question with an ETag has no answer
             document = Document(copy.document.encode(), settings.metadata_url, copy.etag)
-        if document is not None:
-            # The provider is found again by the entity id that the connection trusts, never by another.
-            take_document(administration, connection, document)
+        # The provider is found again by the entity id that the connection trusts, never by another.
+        take_document(administration, connection, document)
     except (OutgoingError, MetadataError, RefusedError) as error:
         administration.apply([NoteMetadataFailure(connection.connection_id, error.code)])
         return str(error)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,8 +32,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "explore"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where tests run in several processes, the one that collects their reports takes notes."""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(AbsentServers(Path(str(config.rootpath)) / ".absent-servers"))
+    path = None if hasattr(config, "workerinput") else config.rootpath / ".absent-servers"
+    config.pluginmanager.register(AbsentServers(path))
 
 
 @pytest.fixture(scope="session")
@@ -152,9 +151,3 @@ def idp_pysaml2(running_idp: Callable[[str], Provider]) -> Provider:
 def idp_samlp(running_idp: Callable[[str], Provider]) -> Provider:
     """npm's samlp, for a test marked `idp_samlp`."""
     return running_idp("samlp")
-
-
-@pytest.fixture
-def idp_simplesamlphp(running_idp: Callable[[str], Provider]) -> Provider:
-    """SimpleSAMLphp, for a test marked `idp_simplesamlphp`."""
-    return running_idp("simplesamlphp")

@@ -144,6 +144,8 @@ class Slapd:
         """Let it listen and say nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # The signal takes its time to reach every thread; until then requests are answered.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on."""

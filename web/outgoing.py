@@ -28,7 +28,7 @@ class OutgoingError(Exception):
     The text says what to do and repeats nothing of what the other side sent.
     """
 
-    code = "network"
+    code = "outgoing"
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -46,7 +46,8 @@ def read_body(stream: IO[bytes], limit: int, declared: int | None) -> bytes:
         raise BodyTooLargeError(limit)
     parts: list[bytes] = []
     received = 0
-    while part := stream.read(_CHUNK_BYTES):
+    # Not past the declared end: a server need not bound the stream, and would wait there (PEP 3333, input stream).
+    while part := stream.read(_CHUNK_BYTES if declared is None else min(_CHUNK_BYTES, declared - received)):
         received += len(part)
         if received > limit:
             raise BodyTooLargeError(limit)

@@ -65,8 +65,10 @@ def _show_test(report: LoginReport | None) -> None:
         line(f"Member: {clean(report.member)}")
     for access in report.access:
         line(f"  {clean(access)}")
+    if report.seat:
+        line(f"Seat: {clean(report.seat)}")
     for note in report.notes:
-        line(note)
+        line(clean(note))
 
 
 @click.command("enforce", cls=UsherCommand)

@@ -150,9 +150,7 @@ class Provider(ABC):
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        for _ in range(_PATIENCE * 20):
-            if self._process.poll() is not None:
-                break
+        while self._process.poll() is None:
             with contextlib.suppress(OSError, urllib.error.HTTPError):
                 self.metadata()
                 return

@@ -31,5 +31,6 @@ class Pysaml2Provider(Provider):
         return f"{self.url}/slo"
 
     def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
-        words = [sys.executable, "-m", "tests.idps.pysaml2_server", str(self.folder / "state.json")]
+        program = "import sys; from tests.idps.pysaml2_server import main; main(sys.argv[1])"
+        words = [sys.executable, "-c", program, str(self.folder / "state.json")]
         return words, {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}

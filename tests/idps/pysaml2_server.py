@@ -7,7 +7,6 @@ import functools
 import json
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
@@ -228,7 +227,3 @@ def main(state_file: str) -> None:
         "127.0.0.1", port or 0, IdentityProvider(Path(state_file)), handler_class=_Silent
     ) as server:
         server.serve_forever()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,5 +1,6 @@
 """The providers of the tests themselves: what is missing is said in one line, what does not start is said why."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -52,10 +53,10 @@ def test_packages_that_are_missing_are_a_reason_to_skip(
 
 def test_a_server_that_ends_at_once_tells_what_it_said(tmp_path: Path) -> None:
     with (
+        contextlib.ExitStack() as stack,
         pytest.raises(pytest.fail.Exception, match="did not start: no such certificate"),
-        running_provider(Broken, tmp_path, now=today()),
     ):
-        pass
+        stack.enter_context(running_provider(Broken, tmp_path, now=today()))
 
 
 def test_a_provider_lets_nobody_in_who_does_not_know_the_password(idp: Provider) -> None:

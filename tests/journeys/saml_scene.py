@@ -137,9 +137,9 @@ class Scene:
     def news(self, side: Side | None = None) -> list[EventBody]:
         """What was written for the organisation since this was last asked."""
         side = side or self.ours
-        found = side.bodies(self.seen.get(side.connection_id, 0))
-        if found:
-            self.seen[side.connection_id] = found[-1][0]
+        seen = self.seen.get(side.connection_id, 0)
+        found = side.bodies(seen)
+        self.seen[side.connection_id] = max((row for row, _ in found), default=seen)
         return [body for _, body in found]
 
 

@@ -99,6 +99,11 @@ def test_a_draft_gives_its_own_metadata_away_first(acme: Shell) -> None:
     told = acme.answer("connection", "add", "Corporate")
     assert "It is a draft. Then: usher connection metadata Corporate --file FILE\n" in told
     assert acme.json("connection", "show")["state"] == "draft"
+    told = acme.fail(1, "connection", "test")
+    assert told == (
+        "connection 'Corporate' has no metadata of the identity provider yet; "
+        "take it with 'usher connection metadata'"
+    )
 
     document = etree.fromstring(acme.answer("connection", "metadata").encode())
 
@@ -311,8 +316,9 @@ def test_a_provider_that_wants_signed_requests_gets_them(acme: Shell, comes_late
 
 def test_metadata_is_read_from_its_address_and_read_anew(acme: Shell, web: Web) -> None:
     web.documents["/idp"] = entity()
-    acme.answer("connection", "add", "Corporate", "--metadata-url", f"{web.url}/idp")
-    assert acme.json("connection", "show")["settings"]["metadata_url"] == f"{web.url}/idp"
+    added = acme.json("connection", "add", "Corporate", "--metadata-url", f"{web.url}/idp")
+    assert added["settings"]["metadata_url"] == f"{web.url}/idp"
+    assert added["acs"] == f"{BASE}/saml/{added['id']}/acs"
     acme.mark()
 
     told = acme.answer("connection", "metadata", "--refresh")
@@ -492,6 +498,10 @@ def test_nobody_is_made_to_sign_in_over_what_was_not_tested(acme: Shell) -> None
     assert acme.new_actions() == ["command.refused"]
     told = acme.fail(1, "connection", "enforce", "--resume")
     assert told == "signing in is not obligatory over any connection; there is nothing to resume"
+    told = acme.fail(1, "connection", "test", "--show", "0190")
+    assert told == (
+        "there is no test '0190' of yours; its result is kept for an hour. Begin another with 'usher connection test'"
+    )
     told = acme.answer("connection", "lift")
     assert told == "Signing in over a connection is not obligatory any more.\n"
     assert acme.json("connection", "enforcement") == {"enforced": False, "recovery_codes": 0}

@@ -21,7 +21,7 @@ from tests.https_server import serve_https
 from tests.idps.provider import ADA, BEN, Provider
 from tests.journeys.exports import export, people
 from tests.journeys.real_idps import NAME, Stage, staged
-from tests.journeys.shell import Shell
+from tests.journeys.shell import OWNER, Shell
 from tests.journeys.test_running import free_port, wait_for
 
 JIT = ("--jit", "--default-role", "Member")
@@ -246,6 +246,9 @@ def run_test(stage: Stage, browser: Browser) -> tuple[Page, dict[str, tuple[str,
     shown = stage.shell.json("connection", "test", "--show", begun["test"])
     assert shown["has_ended"]
     assert not {"xml", "decrypted_xml"} & shown.keys()
+    told = stage.shell.answer("connection", "test", "--show", begun["test"])
+    assert f"has {'passed' if shown['has_passed'] else 'failed'}.\n" in told
+    assert ("\n  FAIL " in told) is not shown["has_passed"]
     return page, {step["name"]: (step["result"], step["words"]) for step in shown["steps"]}
 
 
@@ -258,6 +261,10 @@ def test_a_good_set_up_passes_its_test_and_may_be_made_obligatory(stage: Stage) 
         assert SESSION not in browser.cookies("localhost")
 
     assert {result for result, _ in steps.values()} == {"pass"}
+    begun = stage.shell.answer("connection", "test").splitlines()
+    assert begun[1].startswith(f"  {stage.base}/saml/test/")
+    told = stage.shell.answer(*begun[-1].split()[1:])
+    assert told == "The test has not ended: open its link, and sign in.\n"
     assert "ada@acme.example" in page.text
     assert "&lt;" in page.text
     assert "<saml" not in page.text
@@ -275,9 +282,10 @@ def test_a_test_login_names_what_is_wrong(stage: Stage) -> None:
     idp = stage.idp
     with stage.browser() as browser:
         idp.use_keys(signing="second")
-        _, steps = run_test(stage, browser)
+        page, steps = run_test(stage, browser)
         result, words = steps["signature"]
         assert result == "fail"
+        assert "You are signed in" not in page.text
         assert f"the connection has {idp.sha256('first')[:16]}" in words
         assert steps["audience"][0] == "not_reached"
 
@@ -307,6 +315,41 @@ def test_a_wrong_audience_is_named(shell: Shell, idp_samlp: Provider, certificat
         stage.news()
 
         assert_turned_away(stage, stage.sign_in(browser), "audience_mismatch")
+
+
+@pytest.mark.idp_samlp
+def test_the_owner_gets_by_a_provider_that_fails(
+    shell: Shell, idp_samlp: Provider, certificates: Certificates
+) -> None:
+    with staged(shell, idp_samlp, certificates) as stage, stage.browser() as browser:
+        stage.connect(*JIT)
+        link = shell.json("connection", "test")["link"]
+        assert "Passed." in stage.sign_in(browser, url=link).text
+        told = shell.answer("connection", "test", "--show", link)
+        assert told.startswith(f"The test of '{NAME}' has passed.\n  pass         message: ")
+        assert "\n  Monitoring access at Acme Stays\n" in told
+        codes = shell.json("connection", "recovery", OWNER)["codes"]
+        told = shell.answer("connection", "enforce", NAME)
+        assert told == "People of acme.example sign in over this connection only.\n"
+        stage.news()
+
+        page = browser.submit(browser.get(f"{stage.base}/sso/recovery"), "code", code=codes[0].upper())
+        assert page.url == f"{stage.base}/sso/settings"
+        page = browser.submit(page, "action", action="suspend")
+
+        assert "Suspended since" in page.text
+        told = shell.answer("connection", "enforcement")
+        assert ", suspended since 20" in told
+        assert told.endswith("; 9 recovery codes are unused.\n")
+        shell.answer("connection", "enforce", "--resume")
+        assert "suspended" not in shell.answer("connection", "enforcement")
+        shell.answer("connection", "lift", "--reason", "drill")
+        assert stage.reasons() == [
+            ("breakglass.used", ""),
+            ("connection.enforcement_suspended", "breakglass"),
+            ("connection.enforcement_resumed", ""),
+            ("connection.enforcement_lifted", "drill"),
+        ]
 
 
 def test_a_name_id_that_is_nobodys_is_named(stage: Stage) -> None:
@@ -422,8 +465,6 @@ def test_the_sample_host_is_told_who_signed_in(stage: Stage) -> None:
         assert shown is not None
         assert json.loads(shown[0]) == claims
         page = browser.carry(browser.get(f"{host}/logout"))
-        while page.forms and page.url.startswith(stage.base):
-            page = browser.carry(browser.send(page.forms[0]))
 
     member = stage.shell.json("member", "show", ADA.mail)
     assert {

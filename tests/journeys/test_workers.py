@@ -70,8 +70,7 @@ def processes(*started: subprocess.Popen[str]) -> Iterator[None]:
         yield
     finally:
         for process in started:
-            if process.poll() is None:
-                process.kill()
+            process.kill()
             process.communicate()
 
 

@@ -116,7 +116,7 @@ def test_the_addresses_say_how_the_connection_is_made_safe_and_never_that_it_is_
         ({"ca_file": Path("/none/ca.pem")}, "ca_file", "No such file"),
         ({"others": {"page": "1"}}, "page", "is no further setting"),
         ({"others": {"scope": "base"}}, "scope", "choose one of one, subtree"),
-        ({"others": {"incremental": "dirsync"}}, "incremental", "choose one of auto, off"),
+        ({"others": {"incremental": "usn"}}, "incremental", "choose one of auto, off"),
         ({"others": {"full_interval": "daily"}}, "full_interval", "give a number"),
         ({"others": {"receive_seconds": "soon"}}, "receive_seconds", "give a number"),
         ({"others": {"include_built_in": "yes"}}, "include_built_in", "is true or false"),

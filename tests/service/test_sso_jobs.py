@@ -13,6 +13,7 @@ from directory.sso_changes import ClaimDomain, PutConnection, RemoveConnection
 from provisioning.logins import LoginRequest, StoredConnection
 from provisioning.ports import EventQuery
 from saml.domains import Proof, make_resolver
+from service import sso_jobs
 from service.administration import Administration
 from service.connections import Document, add_connection, refresh_connection
 from service.errors import RefusedError
@@ -122,6 +123,16 @@ def test_metadata_is_read_anew_as_it_asks_within_bounds(
     clock.advance(seconds=2)
 
     assert refresh(world) == 1
+
+
+def test_as_many_are_read_at_once_as_a_job_may_take(
+    world: Administration, web: Web, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sso_jobs, "_AT_ONCE", 0)
+    add(world, web)
+    clock.advance(days=1)
+
+    assert refresh(world) == 0
 
 
 def test_an_address_that_was_never_read_is_read(world: Administration, web: Web) -> None:

@@ -45,6 +45,15 @@ def test_where_every_server_is_there_nothing_is_named(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_process_that_collects_nothing_writes_nothing(tmp_path: Path) -> None:
+    plugin = AbsentServers(None)
+    plugin.pytest_runtest_logreport(_report("skipped", "samba"))
+
+    plugin.pytest_sessionfinish()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_modules_of_optional_servers_are_there() -> None:
     assert all(Path(module).is_file() for modules in OPTIONAL_SERVERS.values() for module in modules)
 
