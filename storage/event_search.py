@@ -63,7 +63,7 @@ _SELECT_HOURS = select(func.min(_HOURS.first_row), func.max(_HOURS.last_row)).wh
 )
 _SELECT_WAITING = {
     is_sqlite: select(_EVENTS.id, _EVENTS.time, _EVENTS.body).where(
-        _EVENTS.organisation_id == ORGANISATION, is_waiting, _EVENTS.id >= _LOW, _EVENTS.id < _HIGH
+        _EVENTS.organisation_id == ORGANISATION, *is_waiting, _EVENTS.id >= _LOW, _EVENTS.id < _HIGH
     )
     for is_sqlite, is_waiting in IS_WAITING.items()
 }
@@ -204,8 +204,10 @@ class EventSearch:
     def _waiting(self, low: int, high: int) -> dict[int, tuple[bytes, bool]]:
         """The rows that have no terms yet, in the order asked for, and whether each fits."""
         is_sqlite = self._connection.dialect.name == "sqlite"
-        ((horizon,),) = self._rows(SELECT_HORIZON)
-        rows = self._rows(_SELECT_WAITING[is_sqlite], horizon=horizon, low=low, high=high)
+        ((horizon, settled_row),) = self._rows(SELECT_HORIZON)
+        rows = self._rows(
+            _SELECT_WAITING[is_sqlite], horizon=horizon, settled_row=settled_row, low=low, high=high
+        )
         rows.sort(key=itemgetter(0), reverse=self._query.newest_first)
         return {row: (bytes(body), self._fits(read_moment(time), bytes(body))) for row, time, body in rows}
 
