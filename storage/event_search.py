@@ -243,11 +243,12 @@ class EventSearch:
 
     def _pages_by_terms(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
         wanted = self._terms.wanted
-        looks = iter(_LOOKS if len(wanted) > 1 else ())
-        leading = self._rarest(low, high, next(looks, 0))
+        looks = iter(_LOOKS if len(wanted) > 1 else _LOOKS[: len(wanted[0]) > 1])
+        leading, is_short = self._rarest(low, high, next(looks, 0))
         # A single term is in the order of its rows already.
         window = _UNBOUNDED if len(wanted) == len(wanted[0]) == _ONE_TERM else _FIRST_WINDOW
         while low < high:
+            window = _UNBOUNDED if is_short else window
             start, end = self._window(low, high, window)
             number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
             statement, values = self._led_by(leading)
@@ -260,7 +261,7 @@ class EventSearch:
             window *= _GROWTH
             # Few rows have all of them, so it is worth while to know better which set to follow.
             if low < high and (look := next(looks, 0)):
-                leading = self._rarest(low, high, look)
+                leading, is_short = self._rarest(low, high, look)
 
     def _led_by(self, leading: int) -> tuple[Select[Any], dict[str, object]]:
         """The statement that follows one set of terms and looks the others up, with its values but for bounds."""
@@ -281,10 +282,10 @@ class EventSearch:
         looked_up = {f"terms_{index}": terms for index, terms in enumerate(others)}
         return statement, {**_led_values(led), **looked_up, **self._values()}
 
-    def _rarest(self, low: int, high: int, look: int) -> int:
-        """Which set of terms has the fewest rows, as far as `look` rows of each tell."""
+    def _rarest(self, low: int, high: int, look: int) -> tuple[int, bool]:
+        """Which set of terms has the fewest rows, as far as `look` rows of each tell, and whether it has no more."""
         if not look:
-            return 0
+            return 0, False
         counts = [
             self._rows(
                 _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
@@ -295,7 +296,7 @@ class EventSearch:
             )[0][0]
             for terms in self._terms.wanted
         ]
-        return counts.index(min(counts))
+        return counts.index(min(counts)), min(counts) < look
 
     def _bodies(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         if not rows:
