@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Integer, Select, bindparam, select, text, update
+from sqlalchemy import Integer, Select, bindparam, func, or_, select, text, update
 from sqlalchemy.engine import Connection
 
 from audit.body import parse_body
@@ -19,7 +19,7 @@ from directory.ids import OrganisationId
 from provisioning.state import EventRow
 from storage.bulk import BulkInsert
 from storage.event_terms import term_number
-from storage.tables import audit_event, audit_indexed, audit_term
+from storage.tables import audit_event, audit_hour, audit_indexed, audit_term
 from storage.types import RowNumber, moment_writer, read_moment
 from storage.view import fetch_rows
 
@@ -36,6 +36,7 @@ _INSERT_EVENTS = BulkInsert(
     audit_event, "organisation_id", "event_id", "time", "action", "subject_id", "body"
 )
 _INSERT_TERMS = BulkInsert(audit_term, "term", "event_row")
+_INSERT_MISSING_TERMS = BulkInsert(audit_term, "term", "event_row", ignore_present=True)
 
 _HORIZON = bindparam("horizon", type_=RowNumber)
 # A number is not cast to a transaction; its text is.
@@ -43,14 +44,20 @@ _IS_LATER_TRANSACTION = text("audit_event.xid >= CAST(CAST(:horizon AS text) AS 
 _IS_BEFORE_TARGET: Any = text("audit_event.xid < CAST(CAST(:target AS text) AS xid8)").bindparams(
     bindparam("target", type_=RowNumber)
 )
-IS_WAITING: Final[dict[bool, Any]] = {True: _EVENTS.id > _HORIZON, False: _IS_LATER_TRANSACTION}
+_SETTLED = bindparam("settled_row", type_=RowNumber)
+IS_WAITING: Final[dict[bool, tuple[Any, ...]]] = {
+    True: (_EVENTS.id > _HORIZON,),
+    False: (_IS_LATER_TRANSACTION, _EVENTS.id > _SETTLED),
+}
 """That a row has no terms yet, by whether the database is SQLite."""
 
-SELECT_HORIZON: Final = select(audit_indexed.c.horizon).where(audit_indexed.c.name == INDEXED)
+SELECT_HORIZON: Final = select(audit_indexed.c.horizon, audit_indexed.c.settled_row).where(
+    audit_indexed.c.name == INDEXED
+)
 _SET_HORIZON = (
     update(audit_indexed)
     .where(audit_indexed.c.name == INDEXED)
-    .values(horizon=bindparam("reached", type_=RowNumber))
+    .values(horizon=bindparam("reached", type_=RowNumber), settled_row=_SETTLED)
 )
 # The last transaction to be taken now, so that a pass is bounded; all of one transaction are taken together.
 _SELECT_TARGET = text(
@@ -61,9 +68,17 @@ _SELECT_TARGET = text(
 )
 _WAITING = select(_EVENTS.id, _EVENTS.organisation_id, _EVENTS.time, _EVENTS.body)
 _SELECT_WAITING: Final[dict[bool, Select[Any]]] = {
-    True: _WAITING.where(IS_WAITING[True]).order_by(_EVENTS.id).limit(bindparam("row_limit", type_=Integer)),
-    False: _WAITING.where(IS_WAITING[False], _IS_BEFORE_TARGET),
+    True: _WAITING.where(*IS_WAITING[True]).order_by(_EVENTS.id).limit(bindparam("row_limit", type_=Integer)),
+    False: _WAITING.where(*IS_WAITING[False], _IS_BEFORE_TARGET),
 }
+_LOCK = text("LOCK TABLE audit_event IN SHARE MODE")
+_SELECT_LAST = select(func.coalesce(func.max(_EVENTS.id), 0))
+_SELECT_UNSETTLED: Select[Any] = _WAITING.where(
+    or_(
+        _IS_LATER_TRANSACTION,
+        _EVENTS.id > select(func.coalesce(func.max(audit_hour.c.last_row), 0)).scalar_subquery(),
+    )
+)
 _MERGE_HOUR = (
     "INSERT INTO audit_hour (organisation_id, hour, first_row, last_row) VALUES ({marks}) "
     "ON CONFLICT (organisation_id, hour) DO UPDATE SET "
@@ -99,23 +114,45 @@ def index_waiting_events(connection: Connection) -> int:
     taken = fetch_rows(connection, SELECT_HORIZON.with_for_update(skip_locked=True), {})
     if not taken:
         return 0
-    horizon: int = taken[0][0]
-    given: dict[str, object] = {"horizon": horizon, "row_limit": _AT_ONCE}
+    horizon, settled_row = taken[0]
+    given: dict[str, Any] = {"horizon": horizon, "settled_row": settled_row, "row_limit": _AT_ONCE}
     if not is_sqlite:
         given["target"] = fetch_rows(connection, _SELECT_TARGET, given)[0][0]
+        if given["target"] < horizon:
+            return _settle(connection, given)
     rows = fetch_rows(connection, _SELECT_WAITING[is_sqlite], given)
     if rows:
         _index(connection, rows, is_sqlite=is_sqlite)
     reached = given.get("target", rows[-1][0] if rows else horizon)
     if reached != horizon:
-        connection.execute(_SET_HORIZON, {"reached": reached})
+        connection.execute(_SET_HORIZON, {"reached": reached, "settled_row": settled_row})
     return len(rows)
 
 
-def _index(connection: Connection, rows: Sequence[Sequence[Any]], *, is_sqlite: bool) -> None:
+def _settle(connection: Connection, given: dict[str, Any]) -> int:
+    """Begin anew on another server, whose transactions are counted from a lower number.
+
+    Nobody writes meanwhile, so all rows there are can be taken; some that are may have been taken before.
+    """
+    connection.execute(_LOCK)
+    rows = fetch_rows(connection, _SELECT_UNSETTLED, given)
+    if rows:
+        _index(connection, rows, is_sqlite=False, insert_terms=_INSERT_MISSING_TERMS)
+    (last,) = fetch_rows(connection, _SELECT_LAST, {})[0]
+    connection.execute(_SET_HORIZON, {"reached": given["target"], "settled_row": last})
+    return len(rows)
+
+
+def _index(
+    connection: Connection,
+    rows: Sequence[Sequence[Any]],
+    *,
+    is_sqlite: bool,
+    insert_terms: BulkInsert = _INSERT_TERMS,
+) -> None:
     own = [row for row in rows if row[1] is not None]
     # In the order of the table, so that each of its pages is touched once.
-    _INSERT_TERMS(connection, sorted(_numbers(own)))
+    insert_terms(connection, sorted(_numbers(own)))
     hours: dict[tuple[str, datetime], tuple[int, int]] = {}
     for row, organisation_id, time, _ in own:
         key = (str(organisation_id), read_moment(time).replace(minute=0, second=0, microsecond=0))

@@ -45,8 +45,8 @@ _AT_ONCE: Final = 1000
 _AT_LEAST: Final = 50
 _FIRST_WINDOW: Final = 8192
 _GROWTH: Final = 4
-# How far sets are counted to find the rarest: a few rows first, and more only where all have more than that.
-_LOOKS: Final = (500, 30_000)
+# How far sets are counted to find the rarest: a few rows first, and more only where that did not suffice.
+_LOOKS: Final = (500, 4000, 30_000)
 _HOUR: Final = timedelta(hours=1)
 _UNBOUNDED: Final = 2**62
 _FIRST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ _SELECT_HOURS = select(func.min(_HOURS.first_row), func.max(_HOURS.last_row)).wh
 )
 _SELECT_WAITING = {
     is_sqlite: select(_EVENTS.id, _EVENTS.time, _EVENTS.body).where(
-        _EVENTS.organisation_id == ORGANISATION, is_waiting, _EVENTS.id >= _LOW, _EVENTS.id < _HIGH
+        _EVENTS.organisation_id == ORGANISATION, *is_waiting, _EVENTS.id >= _LOW, _EVENTS.id < _HIGH
     )
     for is_sqlite, is_waiting in IS_WAITING.items()
 }
@@ -204,8 +204,10 @@ class EventSearch:
     def _waiting(self, low: int, high: int) -> dict[int, tuple[bytes, bool]]:
         """The rows that have no terms yet, in the order asked for, and whether each fits."""
         is_sqlite = self._connection.dialect.name == "sqlite"
-        ((horizon,),) = self._rows(SELECT_HORIZON)
-        rows = self._rows(_SELECT_WAITING[is_sqlite], horizon=horizon, low=low, high=high)
+        ((horizon, settled_row),) = self._rows(SELECT_HORIZON)
+        rows = self._rows(
+            _SELECT_WAITING[is_sqlite], horizon=horizon, settled_row=settled_row, low=low, high=high
+        )
         rows.sort(key=itemgetter(0), reverse=self._query.newest_first)
         return {row: (bytes(body), self._fits(read_moment(time), bytes(body))) for row, time, body in rows}
 
@@ -240,9 +242,31 @@ class EventSearch:
             low, high = self._behind(page[-1][0], low, high)
 
     def _pages_by_terms(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
-        leading = self._rarest(low, high)
-        others = [terms for index, terms in enumerate(self._terms.wanted) if index != leading]
+        wanted = self._terms.wanted
+        looks = iter(_LOOKS if len(wanted) > 1 else _LOOKS[: len(wanted[0]) > 1])
+        leading, is_short = self._rarest(low, high, next(looks, 0))
+        # A single term is in the order of its rows already.
+        window = _UNBOUNDED if len(wanted) == len(wanted[0]) == _ONE_TERM else _FIRST_WINDOW
+        while low < high:
+            window = _UNBOUNDED if is_short else window
+            start, end = self._window(low, high, window)
+            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
+            statement, values = self._led_by(leading)
+            rows = [row for (row,) in self._rows(statement, low=start, high=end, row_limit=number, **values)]
+            yield self._bodies(rows)
+            if len(rows) == number:
+                low, high = self._behind(rows[-1], low, high)
+                continue
+            low, high = (low, start) if self._query.newest_first else (end, high)
+            window *= _GROWTH
+            # Few rows have all of them, so it is worth while to know better which set to follow.
+            if low < high and (look := next(looks, 0)):
+                leading, is_short = self._rarest(low, high, look)
+
+    def _led_by(self, leading: int) -> tuple[Select[Any], dict[str, object]]:
+        """The statement that follows one set of terms and looks the others up, with its values but for bounds."""
         led = self._terms.wanted[leading]
+        others = [terms for index, terms in enumerate(self._terms.wanted) if index != leading]
         statement = self._ordered(
             select(_LED.c.event_row).where(
                 *_is_led(len(led)),
@@ -255,44 +279,24 @@ class EventSearch:
         if len(led) > 1:
             # An event may have several of them.
             statement = statement.distinct()
-        values = {
-            **_led_values(led),
-            **{f"terms_{index}": terms for index, terms in enumerate(others)},
-            **self._values(),
-        }
-        # A single term is in the order of its rows already.
-        window = _FIRST_WINDOW if len(led) > 1 else _UNBOUNDED
-        while low < high:
-            start, end = self._window(low, high, window)
-            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
-            rows = [row for (row,) in self._rows(statement, low=start, high=end, row_limit=number, **values)]
-            yield self._bodies(rows)
-            if len(rows) == number:
-                low, high = self._behind(rows[-1], low, high)
-            else:
-                low, high = (low, start) if self._query.newest_first else (end, high)
-                window *= _GROWTH
+        looked_up = {f"terms_{index}": terms for index, terms in enumerate(others)}
+        return statement, {**_led_values(led), **looked_up, **self._values()}
 
-    def _rarest(self, low: int, high: int) -> int:
-        """Which set of terms has the fewest rows."""
-        wanted = self._terms.wanted
-        if len(wanted) == 1:
-            return 0
-        counts: list[int] = []
-        for most in _LOOKS:
-            counts = [
-                self._rows(
-                    _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
-                    low=low,
-                    high=high,
-                    row_limit=most,
-                    **_led_values(terms),
-                )[0][0]
-                for terms in wanted
-            ]
-            if min(counts) < most:
-                break
-        return counts.index(min(counts))
+    def _rarest(self, low: int, high: int, look: int) -> tuple[int, bool]:
+        """Which set of terms has the fewest rows, as far as `look` rows of each tell, and whether it has no more."""
+        if not look:
+            return 0, False
+        counts = [
+            self._rows(
+                _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
+                low=low,
+                high=high,
+                row_limit=look,
+                **_led_values(terms),
+            )[0][0]
+            for terms in self._terms.wanted
+        ]
+        return counts.index(min(counts)), min(counts) < look
 
     def _bodies(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         if not rows:

@@ -426,12 +426,14 @@ audit_hour = Table(
 )
 
 # How far events have been given their terms and hours, in one row: all rows up to this one on SQLite, all
-# transactions before this one on PostgreSQL. Later ones are looked through.
+# transactions before this one on PostgreSQL. Later ones are looked through. Rows up to `settled_row` have theirs
+# whatever their transaction: they came from another server, which counted its own.
 audit_indexed = Table(
     "audit_indexed",
     metadata,
     Column("name", String(16), primary_key=True),
     Column("horizon", RowNumber, nullable=False, server_default="0"),
+    Column("settled_row", RowNumber, nullable=False, server_default="0"),
 )
 
 audit_pii = Table(

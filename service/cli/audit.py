@@ -7,6 +7,7 @@ from service.cli.audit_keys import restore, rotate_key
 from service.cli.audit_reading import list_, show
 from service.cli.audit_replay import replay
 from service.cli.audit_reports import report
+from service.cli.audit_reviews import review
 from service.cli.audit_sealing import prove, prove_consistency_, seal, seal_status, verify
 from service.cli.frame import UsherGroup
 
@@ -20,6 +21,7 @@ for command in (
     list_,
     show,
     report,
+    review,
     export,
     seal,
     seal_status,

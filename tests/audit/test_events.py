@@ -49,10 +49,11 @@ def test_every_action_of_the_core_is_there() -> None:
         "key": "added rotated dropped",
         "scim_log": "read replayed",
         "environment": "loaded",
+        "review": "started decided finished",
         "sync": "started completed failed blocked",
         "guard": "released refused threshold_crossed",
         "command": "refused",
-        "log": "read",
+        "log": "read key_rotated restore_declared",
         "export": "created",
     }
     assert {f"{noun}.{verb}" for noun, line in verbs.items() for verb in line.split()} == set(ACTIONS)

@@ -260,6 +260,27 @@ def test_only_one_gives_terms_at_a_time_on_postgresql(fresh_database: Database) 
         assert index_waiting_events(second) == 0
 
 
+def test_events_are_found_on_a_server_that_counts_from_a_lower_number(fresh_database: Database) -> None:
+    if fresh_database.is_sqlite:
+        pytest.skip("rows are counted by the file itself")
+    own = make_tenant(fresh_database)
+    with fresh_database.write() as connection:
+        append_event_rows(connection, own.organisation_id, [event("role.granted")])
+    _index(fresh_database)
+    with fresh_database.write() as connection:
+        append_event_rows(connection, own.organisation_id, [event("role.revoked")])
+        connection.exec_driver_sql("UPDATE audit_indexed SET horizon = 1000000000")
+
+    _index(fresh_database)
+    assert len(_found(own, EventQuery(action="role."))) == 2
+
+    with fresh_database.write() as connection:
+        append_event_rows(connection, own.organisation_id, [event("role.granted")])
+    assert len(_found(own, EventQuery(action="role."))) == 3
+    _index(fresh_database)
+    assert len(_found(own, EventQuery(action="role."))) == 3
+
+
 def test_a_term_has_another_number_in_each_organisation(tenant: Tenant, other: Tenant) -> None:
     assert term_number(tenant.organisation_id, "a") != term_number(other.organisation_id, "a")
     assert term_number(tenant.organisation_id, "a") == term_number.__wrapped__(tenant.organisation_id, "a")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from audit.actors import AdminActor
 from service.app import REQUEST_LOG
+from service.demo import prepare_demo
 from tests.architecture.project import ROOT
 from tests.certificates import Certificates
 from tests.journeys.sequences import Player, load_sequence, make_client
@@ -46,6 +48,23 @@ def test_the_guide_to_ldif_leads_from_an_export_to_roles(
     assert "5 of 5 seats used (plan Standard)" in seats[0]
     assert "wait" not in seats[1]
     assert (tmp_path / "events.csv").stat().st_size > 0
+
+
+def test_the_guide_for_auditors_answers_on_the_sample_companies(
+    blank_shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blank_shell.answer("db", "upgrade")
+    with blank_shell.wiring() as wiring:
+        prepare_demo(wiring, AdminActor("operator:tests", is_operator=True), tell=lambda _line: None)
+
+    outputs = {line: run(blank_shell, line) for line in commands_of("docs/guides/auditors.md")}
+
+    assert "No such event." not in outputs["usher audit list --about oskar.holm@kusthem.example -o Kusthem"]
+    assert "oskar" in outputs["usher access as-of now --member oskar.holm -o Kusthem"].lower()
+    assert "granted" in outputs["usher audit list --action role. --cause mapping_rule --limit 10 -o Kusthem"]
+    assert "wrote rule" in outputs["usher audit report configuration --since 90d -o Kusthem"]
+    assert (tmp_path / "record.jsonl").stat().st_size > (tmp_path / "roles.csv").stat().st_size > 0
 
 
 @pytest.mark.slapd

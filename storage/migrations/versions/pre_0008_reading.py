@@ -31,6 +31,7 @@ def upgrade() -> None:
         "audit_indexed",
         sa.Column("name", sa.String(16), nullable=False),
         sa.Column("horizon", RowNumber, nullable=False, server_default="0"),
+        sa.Column("settled_row", RowNumber, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("name", name="pk_audit_indexed"),
     )
     op.create_table(
