@@ -276,8 +276,8 @@ class EventQuery:
     """A bounded look into the log: what is given must hold all at once.
 
     `action` may end in `.` or `*` to mean a prefix. `about` are ids of targets, one of which must be there. `group`
-    and `rule` mean events about it and events that came about by it; `parent` those that one event caused. `since` is the
-    first moment, `until` the first one that is not.
+    and `rule` mean events about it and events that came about by it; `parent` those that one event caused. `since` is
+    the first moment, `until` the first one that is not.
     """
 
     after: int = 0
