@@ -23,6 +23,7 @@ from service.jobs import (
 )
 from service.metrics import Metrics
 from service.settings import WORKERS
+from service.streams import PUMP_SECONDS, StreamSender
 from service.wiring import Wiring, utc_now
 from service.worker_queue import QueueDispatcher
 
@@ -63,6 +64,7 @@ class Scheduler:
         self._metrics = metrics
         self._dispatcher = dispatcher or make_dispatcher(wiring, metrics)
         self._further = tuple(further)
+        self._streams = StreamSender(wiring, metrics)
         self._stopping = threading.Event()
         self._last_tick: datetime | None = None
         self._scheduler = BackgroundScheduler(
@@ -78,6 +80,7 @@ class Scheduler:
         for job in (
             ScheduledJob("tick", self.tick, tick_seconds),
             ScheduledJob("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
+            ScheduledJob("streams", self._streams.pump, PUMP_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
@@ -101,9 +104,11 @@ class Scheduler:
         """End: no further job begins, and a run that is under way ends behind its present page or batch."""
         self._stopping.set()
         self._dispatcher.stop()
+        self._streams.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         self._dispatcher.close()
+        self._streams.close()
 
     def health(self) -> str:
         """Why the scheduler does not do its work; empty when it does."""

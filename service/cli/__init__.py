@@ -32,6 +32,7 @@ _COMMANDS = {
     "access": "questions",
     "seats": "questions",
     "audit": "audit",
+    "stream": "stream",
 }
 
 
