@@ -19,9 +19,12 @@ from scim.resources import PREFIX
 from service.metrics import Metrics, OrganisationFigures
 from service.request_log import RequestLog
 from service.scim_edge import scim_blueprint
+from service.streams import note_pull
 from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.migrate import check_version
+from storage.streams import SQLStreamStore
+from streams.pull import pull_blueprint
 from web.frame import RequestFrame, current_request_id
 
 REQUEST_LOG = "usher.request_log"
@@ -52,6 +55,7 @@ def create_app(
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 
     app.register_blueprint(scim_blueprint(wiring, app.extensions[REQUEST_LOG]))
+    app.register_blueprint(pull_blueprint(SQLStreamStore(wiring.database), note_pull(wiring), wiring.clock))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from audit.actors import SystemActor
+from audit.actors import ApiKeyActor, SystemActor
 from audit.events import FieldChange, Target
 from directory.changes import Change
 from directory.ids import OrganisationId, StreamId
@@ -137,6 +138,22 @@ class StreamSender:
             self._breakers.leave(due.host, has_failed=has_failed)
             with self._lock:
                 self._busy.discard((due.stream_id, due.track))
+
+
+def note_pull(wiring: Wiring) -> Callable[[StoredStream, int], None]:
+    """Writes into the log that a pull stream was fetched."""
+
+    def note(stream: StoredStream, after: int) -> None:
+        administration = Administration(
+            wiring, stream.organisation_id, ApiKeyActor(stream.stream_id), kind="api_request"
+        )
+        administration.record(
+            "log.read",
+            (FieldChange("query", None, "pull"), FieldChange("first", None, after + 1)),
+            [Target("stream", stream.stream_id)],
+        )
+
+    return note
 
 
 def make_destinations(wiring: Wiring, outgoing: Outgoing) -> Destinations:

@@ -21,6 +21,7 @@ from web.targets import TargetRefusedError, Targets
 
 DEFAULT_PORT: Final = 6514
 _SECONDS: Final = 10.0
+_CHUNK: Final = 65_536
 # Facility "log audit" (13). Severities: informational (6), notice (5) for what was denied or failed, warning (4).
 _FACILITY: Final = 13
 _INFORMATIONAL: Final = 6
@@ -36,7 +37,7 @@ class Syslog:
 
     A receiver that has gone says so by closing, which TCP tells only behind what was sent last. So each batch ends
     with the closing of our side, and counts as taken when the receiver has closed its own without a fault: what was
-    sent before that has reached it.
+    sent before that has been read.
     """
 
     def __init__(
@@ -71,15 +72,8 @@ class Syslog:
         )
         try:
             address = self._targets.find(self._host, self._port)
-            with (
-                self._connect((address, self._port), _SECONDS) as opened,
-                make_context(self._ca, self._secrets).wrap_socket(
-                    opened, server_hostname=self._host
-                ) as secured,
-            ):
-                secured.settimeout(_SECONDS)
-                secured.sendall(frames)
-                _close(secured)
+            with self._connect((address, self._port), _SECONDS) as opened:
+                _Session(opened, make_context(self._ca, self._secrets), self._host).send(frames)
         except TargetRefusedError as error:
             return Outcome(Verdict.REFUSED, str(error))
         except ssl.SSLCertVerificationError as error:
@@ -97,13 +91,49 @@ class Syslog:
         return Outcome(Verdict.TAKEN, f"sent {len(batch.records)} messages to {self._host}")
 
 
-def _close(secured: ssl.SSLSocket) -> None:
-    """End our side and wait for the other's. Source: RFC 5425 section 4.4, RFC 8446 section 6.1.
+class _Session:
+    """TLS over a connected socket, that tells a clean end of the other side from one that broke off."""
 
-    A receiver may close the connection below without its own notice; it must not break it off.
-    """
-    with contextlib.suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError):
-        secured.unwrap().close()
+    def __init__(self, opened: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._socket = opened
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    def send(self, content: bytes) -> None:
+        """Send it, end our side, and wait until the other side has read all and closed. Raises OSError.
+
+        Its system resets the connection when it closes without having read all. Receivers that close without a
+        notice of TLS are common, rsyslog is one.
+        """
+        while not self._try(self._tls.do_handshake):
+            self._receive()
+        for place in range(0, len(content), _CHUNK):
+            self._tls.write(content[place : place + _CHUNK])
+            self._flush()
+        while not self._try(self._tls.unwrap):
+            if not self._receive():
+                return
+
+    def _try(self, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        if waiting := self._outgoing.read():
+            self._socket.sendall(waiting)
+
+    def _receive(self) -> bool:
+        chunk = self._socket.recv(_CHUNK)
+        if chunk:
+            self._incoming.write(chunk)
+        else:
+            self._incoming.write_eof()
+        return bool(chunk)
 
 
 def make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
@@ -114,6 +144,8 @@ def make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if "client_certificate" in secrets:
+        # In TLS 1.2 the receiver has looked at our certificate before the first message is sent.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         with _passing_file(secrets["client_certificate"] + b"\n" + secrets["client_key"]) as path:
             context.load_cert_chain(path, password="")
     return context

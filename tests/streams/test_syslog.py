@@ -44,7 +44,11 @@ def batch(number: int, first: int = 0) -> Batch:
 
 
 def syslog(port: int, certificates: Certificates, **secrets: bytes) -> Syslog:
-    settings = {"host": "localhost", "port": port, "ca": certificates.authority.read_text()}
+    settings: dict[str, str | int | bool] = {
+        "host": "localhost",
+        "port": port,
+        "ca": certificates.authority.read_text(),
+    }
     return Syslog(Targets(LOOPBACK, resolve_host), lambda: NOW, settings, secrets, hostname="usher host")
 
 
