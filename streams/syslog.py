@@ -137,15 +137,16 @@ class _Session:
 
 
 def make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the receiver's certificate and name checked, with our own certificate where there is one.
+    """TLS 1.2, the receiver's certificate and name checked, with our own certificate where there is one.
 
     Raises: ssl.SSLError, ValueError where certificates or the key cannot be read.
     """
     context = ssl.create_default_context(cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # In TLS 1.3 a receiver that wants a certificate may refuse ours behind the handshake, when messages are sent
+    # already, and merely close; by 1.2 it has looked before the first one.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     if "client_certificate" in secrets:
-        # In TLS 1.2 the receiver has looked at our certificate before the first message is sent.
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
         with _passing_file(secrets["client_certificate"] + b"\n" + secrets["client_key"]) as path:
             context.load_cert_chain(path, password="")
     return context
