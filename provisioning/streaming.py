@@ -1,4 +1,4 @@
-"""Log streams as they are stored, and the ports of whoever sends them: the sealed log, and the state of each delivery.
+"""Log streams as they are stored, and the ports of whoever sends them: the sealed log, and each delivery's state.
 
 Positions are leaf indices. They are dense, so that whoever receives them sees a gap; -1 stands before the first.
 """
