@@ -22,6 +22,7 @@ from directory.ids import (
     ScopeId,
 )
 from directory.sso_changes import SSOChange
+from directory.stream_changes import StreamChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +395,7 @@ AdministratorChange = (
     | AllowStaged
     | RejectStaged
     | SSOChange
+    | StreamChange
 )
 
 Change = DirectoryChange | AdministratorChange

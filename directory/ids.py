@@ -24,6 +24,7 @@ ExternalId = NewType("ExternalId", str)
 ConnectionId = NewType("ConnectionId", str)
 SessionId = NewType("SessionId", str)
 ClientId = NewType("ClientId", str)
+StreamId = NewType("StreamId", str)
 
 NewId = Callable[[], str]
 """Mints a UUIDv7. Passed as an argument wherever a row or an event comes into being."""

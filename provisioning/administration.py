@@ -36,6 +36,7 @@ from directory.changes import (
     TransferOwner,
 )
 from directory.sso_changes import SSOChange
+from directory.stream_changes import StreamChange
 from provisioning.directory_secrets import put_directory_secret
 from provisioning.directory_statements import put_directory
 from provisioning.domains import add_domain
@@ -60,6 +61,7 @@ from provisioning.rule_statements import put_role, put_rule, put_scope, remove_r
 from provisioning.sso_handlers import sso_handlers
 from provisioning.staging import allow_staged, reject_staged
 from provisioning.statements import ID_FORM, check_may_assign
+from provisioning.stream_statements import STREAM_HANDLERS
 from provisioning.tokens import note_token_ending, put_token, revoke_token
 from provisioning.work import Work
 
@@ -74,9 +76,17 @@ _ID_FIELDS: Mapping[str, str] = MappingProxyType(
         "token_id": "token",
         "connection_id": "connection",
         "session_id": "session",
+        "stream_id": "stream",
     }
 )
-_WITHOUT_ACCESS = (PutDirectorySecret, PutToken, RevokeToken, NoteTokenEnding, *get_args(SSOChange))
+_WITHOUT_ACCESS = (
+    PutDirectorySecret,
+    PutToken,
+    RevokeToken,
+    NoteTokenEnding,
+    *get_args(SSOChange),
+    *get_args(StreamChange),
+)
 
 
 def apply_administration(work: Work, change: AdministratorChange) -> None:
@@ -134,4 +144,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     AllowStaged: allow_staged,
     RejectStaged: reject_staged,
     **sso_handlers(check_may_assign),
+    **STREAM_HANDLERS,
 }

@@ -56,6 +56,7 @@ from provisioning.state import (
     StoredOverride,
     StoredUser,
 )
+from provisioning.streaming import StreamReader, StreamWriter
 
 
 class Clock(Protocol):
@@ -267,6 +268,10 @@ class Reader(Protocol):
     def sso(self) -> SSOReader:
         """Single sign-on, in this same transaction."""
 
+    @property
+    def streams(self) -> StreamReader:
+        """Streams of the log, in this same transaction."""
+
     def secret(self, holder: str, name: str) -> bytes | None:
         """What a directory or a connection keeps to itself under a name. Raises when it cannot be unsealed."""
 
@@ -304,6 +309,9 @@ class Writer(Reader, Protocol):
 
     @property
     def sso(self) -> SSOWriter: ...
+
+    @property
+    def streams(self) -> StreamWriter: ...
 
     def attempt(self) -> AbstractContextManager[None]:
         """A part of the transaction: left by an exception, what was written in it is taken back and nothing else."""

@@ -27,9 +27,12 @@ from service.oidc_edge import oidc_blueprint
 from service.request_log import RequestLog
 from service.saml_edge import saml_parts
 from service.scim_edge import scim_blueprint
+from service.streams import note_pull
 from service.wiring import Wiring
 from storage.errors import StorageError
 from storage.migrate import check_version
+from storage.streams import SQLStreamStore
+from streams.pull import pull_blueprint
 from web.frame import RequestFrame, current_request_id
 from web.limits import Timer
 
@@ -71,6 +74,7 @@ def create_app(
     app.register_blueprint(sso_blueprint(sso))
     app.register_blueprint(oidc_blueprint(wiring, lead_to_provider=partial(ask_provider, sso)))
     app.register_blueprint(log_blueprint(wiring))
+    app.register_blueprint(pull_blueprint(SQLStreamStore(wiring.database), note_pull(wiring), wiring.clock))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -12,8 +12,12 @@ from web.targets import Targets
 
 def open_outgoing(settings: Settings) -> Outgoing:
     """One for the process; close it."""
-    targets = Targets(allowed=settings.private_targets, resolve=resolve_host)
-    return Outgoing(targets, timer=time.monotonic)
+    return Outgoing(guarded_targets(settings), timer=time.monotonic)
+
+
+def guarded_targets(settings: Settings) -> Targets:
+    """Which addresses may be connected to."""
+    return Targets(allowed=settings.private_targets, resolve=resolve_host)
 
 
 def resolver(settings: Settings) -> dns.resolver.Resolver:

@@ -33,6 +33,7 @@ from service.sso_jobs import (
     note_ending_certificates,
     refresh_metadata,
 )
+from service.streams import PUMP_SECONDS, StreamSender
 from service.wiring import Wiring, utc_now
 from service.worker_queue import QueueDispatcher
 
@@ -74,6 +75,7 @@ class Scheduler:
         self._dispatcher = dispatcher or make_dispatcher(wiring, metrics)
         self._further = tuple(further)
         self._sealer = Sealer(wiring)
+        self._streams = StreamSender(wiring, metrics)
         self._stopping = threading.Event()
         self._last_tick: datetime | None = None
         self._scheduler = BackgroundScheduler(
@@ -90,6 +92,7 @@ class Scheduler:
             ScheduledJob("tick", self.tick, tick_seconds),
             ScheduledJob("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
             ScheduledJob("seal", self._sealer.seal, SEAL_SECONDS),
+            ScheduledJob("streams", self._streams.pump, PUMP_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
@@ -120,10 +123,12 @@ class Scheduler:
         """End: no further job begins, and a run that is under way ends behind its present page or batch."""
         self._stopping.set()
         self._dispatcher.stop()
+        self._streams.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         self._dispatcher.close()
         guarded(self._metrics, "seal", self._sealer.stop)
+        self._streams.close()
 
     def health(self) -> str:
         """Why the scheduler does not do its work; empty when it does."""

@@ -22,12 +22,13 @@ from sqlalchemy import (
     text,
 )
 
-from storage import sso_tables
+from storage import sso_tables, stream_tables
 from storage.schema import organisation_column, partial_index
 from storage.types import Document, Id, Key, Moment, NameKey, RowNumber
 
-# One schema, of which the tables of single sign-on are a part.
+# One schema, of which the tables of single sign-on and of streams are a part.
 metadata = sso_tables.metadata
+stream = stream_tables.stream
 
 
 environment = Table(

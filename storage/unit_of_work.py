@@ -20,6 +20,7 @@ from storage.resources import ResourcesReader
 from storage.runs import RunsReader, RunsWriter
 from storage.secret_store import SecretsReader, SecretsWriter
 from storage.sso import SSOReading, SSOWriting
+from storage.streams import StreamsReading, StreamsWriting
 from storage.tokens import TokensReader, TokensWriter
 from storage.versions import VersionsWriter
 
@@ -43,12 +44,14 @@ class StoreReader(
     SecretsReader,
     ResourcesReader,
     SSOReading,
+    StreamsReading,
 ):
     """Everything of one organisation, to be read."""
 
 
 class StoreWriter(
     SSOWriting,
+    StreamsWriting,
     StoreReader,
     OrganisationWriter,
     MembersWriter,

@@ -78,10 +78,16 @@ class Outgoing:
         return self._send("GET", url, max_bytes=max_bytes, headers=headers or {})
 
     def post(
-        self, url: str, body: bytes, *, max_bytes: int, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        body: bytes,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        cut: bool = False,
     ) -> Answer:
-        """Send a body to an address. Raises OutgoingError."""
-        return self._send("POST", url, max_bytes=max_bytes, headers=headers or {}, body=body)
+        """Send a body to an address. `cut` shortens an answer that is too long. Raises OutgoingError."""
+        return self._send("POST", url, max_bytes=max_bytes, headers=headers or {}, body=body, cut=cut)
 
     def close(self) -> None:
         self._pool.close()
@@ -93,7 +99,14 @@ class Outgoing:
         self.close()
 
     def _send(
-        self, method: str, url: str, *, max_bytes: int, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        cut: bool = False,
     ) -> Answer:
         check_url(url)
         ends_at = self._timer() + self._timeout
@@ -115,7 +128,7 @@ class Outgoing:
                         name.decode("latin-1").lower(): value.decode("latin-1")
                         for name, value in answer.headers
                     },
-                    body=self._read(answer.iter_stream(), url, ends_at, max_bytes),
+                    body=self._read(answer.iter_stream(), url, ends_at, max_bytes, cut=cut),
                 )
         except TargetRefusedError as err:
             raise OutgoingError("address", str(err)) from err
@@ -124,10 +137,12 @@ class Outgoing:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as err:
             raise _explain(err, url) from err
 
-    def _read(self, chunks: Iterator[bytes], url: str, ends_at: float, max_bytes: int) -> bytes:
+    def _read(self, chunks: Iterator[bytes], url: str, ends_at: float, max_bytes: int, *, cut: bool) -> bytes:
         read = bytearray()
         for chunk in chunks:
             read += chunk
+            if len(read) > max_bytes and cut:
+                return bytes(read[:max_bytes])
             if len(read) > max_bytes:
                 raise OutgoingError(
                     "size", f"{_host(url)} sent more than the {max_bytes} bytes that are taken"

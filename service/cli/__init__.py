@@ -34,6 +34,7 @@ _COMMANDS = {
     "access": "questions",
     "seats": "questions",
     "audit": "audit",
+    "stream": "stream",
 }
 
 

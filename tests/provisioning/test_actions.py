@@ -41,7 +41,7 @@ from directory.changes import (
     TransferOwner,
 )
 from directory.facts import GroupFacts
-from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId
+from directory.ids import DirectoryId, InvitationId, MemberId, OverrideId, RoleId, StreamId
 from directory.sso_changes import (
     ClaimDomain,
     EndSessionsOf,
@@ -60,6 +60,15 @@ from directory.sso_changes import (
     UseRecoveryCode,
     VerifyDomain,
 )
+from directory.stream_changes import (
+    NoteDeadLetter,
+    NoteStreamFailed,
+    PauseStream,
+    PutStream,
+    RemoveStream,
+    ReplayStream,
+    ResumeStream,
+)
 from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from tests.builders import (
     ADMIN,
@@ -73,6 +82,7 @@ from tests.builders import (
 )
 from tests.provisioning.pushing import Idp
 from tests.provisioning.signing import Provider, certificate, fingerprint
+from tests.sealed import make_leaf_table, seal
 from tests.sync.builders import group, person
 
 OF_THE_SERVICE = {
@@ -93,6 +103,7 @@ OF_THE_SERVICE = {
     "client.created",
     "client.deleted",
     "signing_key.rotated",
+    "stream.tested",
 }
 """Written above the write path; the journeys of the command line wait for them."""
 
@@ -105,6 +116,7 @@ def test_every_action_is_written(new_world: MakeWorld) -> None:
     by_runs(world)
     by_the_guard(world)
     by_single_sign_on(world)
+    by_streams(world)
     ownerless = new_world(catalogue="minikai", plan=None, with_owner=False)
     by_a_last_admin(ownerless)
 
@@ -119,6 +131,22 @@ def test_the_actions_of_the_service_are_in_its_source() -> None:
     source = "".join(path.read_text() for path in Path(service.__file__).parent.rglob("*.py"))
 
     assert {action for action in OF_THE_SERVICE if f'"{action}"' in source} == OF_THE_SERVICE
+
+
+def by_streams(world: World) -> None:
+    make_leaf_table(world.database)
+    stream_id = StreamId(world.new_id())
+    secrets = {"signing_secret": b"signing"}
+    url = "https://siem.example/hook"
+    world.do(PutStream(stream_id, "siem", "webhook", {"url": url}, secrets, after=-1))
+    last = seal(world.database, world.organisation_id, world.clock())
+    world.do(PutStream(stream_id, "siem", "webhook", {"url": f"{url}/2?key=1"}))
+    world.do(PauseStream(stream_id))
+    world.do(ResumeStream(stream_id))
+    world.do(ReplayStream(stream_id, -1))
+    world.do(NoteDeadLetter(stream_id, last, world.new_id(), "answered 400"))
+    world.do(NoteStreamFailed(stream_id, "answered 401"))
+    world.do(RemoveStream(stream_id))
 
 
 def by_a_directory(world: World) -> DirectoryId:

@@ -56,6 +56,7 @@ from directory.ids import (
     ScopeId,
 )
 from directory.sso_changes import SSOChange
+from directory.stream_changes import StreamChange
 from provisioning.errors import RefusalCode
 from provisioning.rule_statements import render_match
 from provisioning.state import UNLIMITED, SeatPolicy
@@ -289,7 +290,7 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
     tried = {type(say(office)) for _, say, _ in CASES.values()}
 
     # These have tests of their own: the first begins a world, the second can be said once only, the others are about
-    # tokens, secrets and single sign-on.
+    # tokens, secrets, single sign-on and streams.
     elsewhere = {
         EnrolOwner,
         AcceptInvitation,
@@ -298,6 +299,7 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
         RevokeToken,
         NoteTokenEnding,
         *get_args(SSOChange),
+        *get_args(StreamChange),
     }
     assert tried | elsewhere == set(get_args(AdministratorChange))
 

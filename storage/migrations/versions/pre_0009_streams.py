@@ -1,0 +1,76 @@
+"""Log streams: destinations, how far each delivery is, and what a destination did not take."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage.types import Document, Id, Moment, RowNumber
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "stream",
+        sa.Column("id", Id(), nullable=False),
+        sa.Column("organisation_id", Id(), nullable=False),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("settings", Document, nullable=False),
+        sa.Column("host", sa.String(300), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("fingerprints", Document, nullable=False),
+        sa.Column("token_sha256", sa.LargeBinary()),
+        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("updated_at", Moment(), nullable=False),
+        sa.Column("removed_at", Moment()),
+        sa.PrimaryKeyConstraint("id", name="pk_stream"),
+        sa.UniqueConstraint("token_sha256", name="uq_stream_token_sha256"),
+        sa.ForeignKeyConstraint(["organisation_id"], ["organisation.id"], name="fk_stream_organisation_id"),
+    )
+    where = sa.text("removed_at IS NULL")
+    op.create_index(
+        "ix_stream_organisation_id",
+        "stream",
+        ["organisation_id"],
+        sqlite_where=where,
+        postgresql_where=where,
+    )
+    op.create_table(
+        "stream_lane",
+        sa.Column("stream_id", Id(), nullable=False),
+        sa.Column("track", sa.String(8), nullable=False),
+        sa.Column("organisation_id", Id(), nullable=False),
+        sa.Column("position", RowNumber, nullable=False),
+        sa.Column("until", RowNumber),
+        sa.Column("batch_last", RowNumber),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("dead_in_row", sa.Integer(), nullable=False),
+        sa.Column("due_at", Moment(), nullable=False),
+        sa.Column("acknowledged_at", Moment()),
+        sa.Column("trouble", sa.Text(), nullable=False),
+        sa.Column("owner", sa.String(200), nullable=False),
+        sa.Column("lease_until", Moment()),
+        sa.Column("fence", RowNumber, nullable=False),
+        sa.PrimaryKeyConstraint("stream_id", "track", name="pk_stream_lane"),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"], ["organisation.id"], name="fk_stream_lane_organisation_id"
+        ),
+    )
+    op.create_index("ix_stream_lane_due_at", "stream_lane", ["due_at"])
+    op.create_table(
+        "stream_dead_letter",
+        sa.Column("stream_id", Id(), nullable=False),
+        sa.Column("leaf_index", RowNumber, nullable=False),
+        sa.Column("organisation_id", Id(), nullable=False),
+        sa.Column("event_id", Id(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("stream_id", "leaf_index", name="pk_stream_dead_letter"),
+        sa.ForeignKeyConstraint(
+            ["organisation_id"], ["organisation.id"], name="fk_stream_dead_letter_organisation_id"
+        ),
+    )

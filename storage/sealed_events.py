@@ -1,0 +1,88 @@
+"""Sealed events as streams read them: by leaf index, with the clear names of the references in them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import Integer, LargeBinary, bindparam, column, func, select, table
+
+from audit.events import PII_PREFIX
+from directory.ids import OrganisationId
+from provisioning.streaming import BEFORE_FIRST, SealedEvent
+from storage.engine import Database
+from storage.log import LogReader
+from storage.tables import audit_event
+from storage.types import Id, Moment, RowNumber, read_moment
+from storage.view import ORGANISATION, Row
+
+LEAVES: Final = table(
+    "audit_leaf",
+    column("event_row", RowNumber),
+    column("organisation_id", Id),
+    column("leaf_index", RowNumber),
+    column("leaf", LargeBinary),
+    column("sealed_at", Moment),
+)
+"""Where each event got its place; the sealer writes it."""
+
+_LEAF = LEAVES.c
+_EVENTS = audit_event.c
+_AFTER = (
+    select(_LEAF.leaf_index, _EVENTS.body, _EVENTS.event_id, _LEAF.sealed_at)
+    .select_from(LEAVES.join(audit_event, _EVENTS.id == _LEAF.event_row))
+    .where(_LEAF.organisation_id == ORGANISATION, _LEAF.leaf_index > bindparam("after", type_=RowNumber))
+    .order_by(_LEAF.leaf_index)
+    .limit(bindparam("row_limit", type_=Integer))
+)
+_HEAD = select(func.max(_LEAF.leaf_index)).where(_LEAF.organisation_id == ORGANISATION)
+_REFERENCE = re.compile(rb'"(' + PII_PREFIX.encode() + rb'[0-9a-f-]{36})"')
+
+
+class SealedEventsView(LogReader):
+    """In one transaction."""
+
+    def after(self, leaf_index: int, limit: int) -> list[SealedEvent]:
+        """What lies behind the position, in its order, without what the retention has removed."""
+        rows = self._rows(_AFTER, after=leaf_index, row_limit=limit)
+        named = [_references(row) for row in rows]
+        wanted = {one.removeprefix(PII_PREFIX) for refs in named for one in refs}
+        known = self.personal_data(wanted) if wanted else {}
+        return [
+            SealedEvent(
+                row[0],
+                bytes(row[1]),
+                row[2],
+                read_moment(row[3]),
+                {one: known[bare] for one in refs if (bare := one.removeprefix(PII_PREFIX)) in known},
+            )
+            for row, refs in zip(rows, named, strict=True)
+        ]
+
+    def head(self) -> int:
+        """The last position that is sealed; -1 where nothing is."""
+        found = self._rows(_HEAD)[0][0]
+        return BEFORE_FIRST if found is None else int(found)
+
+
+class SQLSealedLog:
+    """`provisioning.streaming.SealedLog`, a transaction for each call."""
+
+    def __init__(self, database: Database, organisation_id: OrganisationId) -> None:
+        self._database = database
+        self._organisation_id = organisation_id
+
+    def after(self, leaf_index: int, limit: int) -> Sequence[SealedEvent]:
+        with self._database.read() as opened:
+            return SealedEventsView(self._database, opened, self._organisation_id).after(leaf_index, limit)
+
+    def head(self) -> int:
+        with self._database.read() as opened:
+            return SealedEventsView(self._database, opened, self._organisation_id).head()
+
+
+def _references(row: Row) -> list[str]:
+    return sorted(set(_iter_references(bytes(row[1]))))
+
+
+def _iter_references(body: bytes) -> Iterator[str]:
+    return (found.group(1).decode() for found in _REFERENCE.finditer(body))

@@ -1,0 +1,428 @@
+"""Log streams: what `reader.streams` and `writer.streams` are, and the deliveries across organisations."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from directory.facts import name_key
+from directory.ids import OrganisationId, StreamId
+from provisioning.stream_settings import PULL, STREAM_KINDS
+from provisioning.streaming import (
+    ACTIVE,
+    LIVE,
+    DeadLetter,
+    DueLane,
+    HeldLane,
+    Lag,
+    Lane,
+    StoredStream,
+)
+from storage.across import Across
+from storage.engine import Database
+from storage.puts import Put
+from storage.sealed_events import LEAVES, SealedEventsView, SQLSealedLog
+from storage.secret_store import SecretsReader, SecretsWriter
+from storage.stream_tables import stream, stream_dead_letter, stream_lane
+from storage.types import Id, Moment, RowNumber, is_id, read_document, read_moment, read_optional_moment
+from storage.view import ORGANISATION, Row, View
+
+_AT = bindparam("at", type_=Moment)
+_LIMIT = bindparam("row_limit", type_=Integer)
+_STREAM = bindparam("of_stream", type_=Id)
+_TRACK = bindparam("of_track", type_=Text)
+_FENCE = bindparam("of_fence", type_=RowNumber)
+
+_STREAMS = stream.c
+_STREAM_COLUMNS: tuple[ColumnElement[object], ...] = (
+    _STREAMS.id,
+    _STREAMS.organisation_id,
+    _STREAMS.name,
+    _STREAMS.kind,
+    _STREAMS.settings,
+    _STREAMS.host,
+    _STREAMS.state,
+    _STREAMS.reason,
+    _STREAMS.version,
+    _STREAMS.created_at,
+    _STREAMS.fingerprints,
+)
+_SELECT_STREAMS = select(*_STREAM_COLUMNS).where(
+    _STREAMS.organisation_id == ORGANISATION, _STREAMS.removed_at.is_(None)
+)
+_SELECT_STREAM = _SELECT_STREAMS.where(_STREAMS.id == _STREAM)
+_PUT_STREAM = Put(
+    stream,
+    key=("id",),
+    columns=("name", "settings", "host", "state", "reason", "version", "fingerprints", "updated_at"),
+)
+_PUT_TOKEN = (
+    update(stream)
+    .values(token_sha256=bindparam("digest", type_=LargeBinary))
+    .where(_STREAMS.organisation_id == ORGANISATION, _STREAMS.id == _STREAM)
+)
+_REMOVE_STREAM = (
+    update(stream)
+    .values(removed_at=_AT, token_sha256=None)
+    .where(_STREAMS.organisation_id == ORGANISATION, _STREAMS.id == _STREAM)
+)
+
+_LANES = stream_lane.c
+_LANE_COLUMNS: tuple[ColumnElement[object], ...] = (
+    _LANES.stream_id,
+    _LANES.organisation_id,
+    _LANES.track,
+    _LANES.position,
+    _LANES.due_at,
+    _LANES.until,
+    _LANES.batch_last,
+    _LANES.size,
+    _LANES.attempts,
+    _LANES.dead_in_row,
+    _LANES.acknowledged_at,
+    _LANES.trouble,
+    _LANES.fence,
+)
+_SELECT_LANES = (
+    select(*_LANE_COLUMNS)
+    .where(_LANES.organisation_id == ORGANISATION)
+    .order_by(_LANES.stream_id, _LANES.track)
+)
+_DELETE_LANE = delete(stream_lane).where(
+    _LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM, _LANES.track == _TRACK
+)
+_DELETE_LANES = delete(stream_lane).where(_LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM)
+_SELECT_FENCE = select(_LANES.fence).where(
+    _LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM, _LANES.track == _TRACK
+)
+_INSERT_LANE = insert(stream_lane)
+_WAKE = (
+    update(stream_lane)
+    .values(due_at=_AT, attempts=0, dead_in_row=0, trouble="")
+    .where(_LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM)
+)
+_LAG = select(func.count(), func.min(LEAVES.c.sealed_at)).where(
+    LEAVES.c.organisation_id == ORGANISATION,
+    LEAVES.c.leaf_index > bindparam("after", type_=RowNumber),
+    LEAVES.c.leaf_index <= bindparam("last", type_=RowNumber),
+)
+
+_LETTERS = stream_dead_letter.c
+_SELECT_LETTERS = (
+    select(_LETTERS.stream_id, _LETTERS.leaf_index, _LETTERS.event_id, _LETTERS.reason, _LETTERS.at)
+    .where(_LETTERS.organisation_id == ORGANISATION, _LETTERS.stream_id == _STREAM)
+    .order_by(_LETTERS.at.desc(), _LETTERS.leaf_index.desc())
+    .limit(_LIMIT)
+)
+_HAS_LETTER = select(_LETTERS.leaf_index).where(
+    _LETTERS.organisation_id == ORGANISATION,
+    _LETTERS.stream_id == _STREAM,
+    _LETTERS.leaf_index == bindparam("of_leaf", type_=RowNumber),
+)
+_INSERT_LETTER = insert(stream_dead_letter)
+
+_IS_SENT = and_(_STREAMS.id == _LANES.stream_id, _STREAMS.state == ACTIVE, _STREAMS.removed_at.is_(None))
+_IS_DUE = and_(
+    _LANES.due_at <= _AT,
+    or_(_LANES.lease_until.is_(None), _LANES.lease_until <= _AT),
+)
+_HAS_LANES = select(_LANES.stream_id).limit(1)
+_SELECT_DUE = (
+    select(_LANES.stream_id, _LANES.track, _STREAMS.host)
+    .select_from(stream_lane.join(stream, _IS_SENT))
+    .where(
+        _IS_DUE,
+        _STREAMS.kind != PULL,
+        exists().where(
+            LEAVES.c.organisation_id == _LANES.organisation_id, LEAVES.c.leaf_index > _LANES.position
+        ),
+    )
+    .order_by(_LANES.due_at)
+    .limit(_LIMIT)
+)
+_CLAIM = (
+    update(stream_lane)
+    .values(
+        owner=bindparam("new_owner", type_=Text),
+        lease_until=bindparam("new_lease", type_=Moment),
+        fence=_LANES.fence + 1,
+    )
+    .where(_LANES.stream_id == _STREAM, _LANES.track == _TRACK, _IS_DUE, exists().where(_IS_SENT))
+    .returning(*_LANE_COLUMNS)
+)
+_SELECT_ANY_STREAM = select(*_STREAM_COLUMNS).where(_STREAMS.id == _STREAM)
+_IS_HELD = and_(_LANES.stream_id == _STREAM, _LANES.track == _TRACK, _LANES.fence == _FENCE)
+_SAVE = (
+    update(stream_lane)
+    .values(
+        position=bindparam("new_position", type_=RowNumber),
+        batch_last=bindparam("new_batch_last", type_=RowNumber),
+        size=bindparam("new_size", type_=Integer),
+        attempts=bindparam("new_attempts", type_=Integer),
+        dead_in_row=bindparam("new_dead", type_=Integer),
+        due_at=bindparam("new_due_at", type_=Moment),
+        acknowledged_at=bindparam("new_acknowledged_at", type_=Moment),
+        trouble=bindparam("new_trouble", type_=Text),
+        lease_until=bindparam("new_lease", type_=Moment),
+    )
+    .where(_IS_HELD)
+)
+_FINISH = delete(stream_lane).where(_IS_HELD)
+_SELECT_BY_TOKEN = select(*_STREAM_COLUMNS).where(
+    _STREAMS.token_sha256 == bindparam("digest", type_=LargeBinary),
+    _STREAMS.state == ACTIVE,
+    _STREAMS.removed_at.is_(None),
+)
+_LAST_FETCH = select(_LANES.acknowledged_at).where(_LANES.stream_id == _STREAM, _LANES.track == LIVE)
+_NOTE_FETCH = (
+    update(stream_lane)
+    .values(position=bindparam("new_position", type_=RowNumber), acknowledged_at=_AT)
+    .where(_LANES.stream_id == _STREAM, _LANES.track == LIVE)
+)
+
+
+class StreamsView(View):
+    """Streams of one organisation, to be read."""
+
+    def streams(self) -> list[StoredStream]:
+        return sorted(map(_read_stream, self._rows(_SELECT_STREAMS)), key=lambda one: name_key(one.name))
+
+    def stream(self, stream_id: StreamId) -> StoredStream | None:
+        row = self._row(_SELECT_STREAM, of_stream=stream_id) if is_id(stream_id) else None
+        return None if row is None else _read_stream(row)
+
+    def lanes(self) -> list[Lane]:
+        return [_read_lane(row) for row in self._rows(_SELECT_LANES)]
+
+    def lag(self, lane: Lane) -> Lag:
+        last = self.sealed_head() if lane.until is None else lane.until
+        events, since = self._rows(_LAG, after=lane.position, last=last)[0]
+        return Lag(int(events), read_optional_moment(since))
+
+    def dead_letters(self, stream_id: StreamId, limit: int) -> list[DeadLetter]:
+        return [
+            DeadLetter(row[0], row[1], row[2], row[3], read_moment(row[4]))
+            for row in self._rows(_SELECT_LETTERS, of_stream=stream_id, row_limit=limit)
+        ]
+
+    def sealed_head(self) -> int:
+        return SealedEventsView(self._database, self._connection, self._organisation_id).head()
+
+    def secrets(self, stream_id: StreamId, names: Collection[str]) -> dict[str, bytes]:
+        kept = SecretsReader(self._database, self._connection, self._organisation_id)
+        found = ((name, kept.secret(stream_id, name)) for name in names)
+        return {name: secret for name, secret in found if secret is not None}
+
+
+class StreamsChanges(StreamsView):
+    """Streams of one organisation, to be changed."""
+
+    def put_stream(self, put: StoredStream, at: datetime) -> None:
+        _PUT_STREAM(
+            self,
+            {
+                "id": put.stream_id,
+                "name": put.name,
+                "kind": put.kind,
+                "settings": put.settings,
+                "host": put.host,
+                "state": put.state,
+                "reason": put.reason,
+                "version": put.version,
+                "fingerprints": put.fingerprints,
+                "created_at": put.created_at,
+                "updated_at": at,
+            },
+        )
+
+    def put_stream_secret(self, stream_id: StreamId, name: str, secret: bytes | None, at: datetime) -> None:
+        kept = SecretsWriter(self._database, self._connection, self._organisation_id)
+        if secret is None:
+            kept.delete_secret(stream_id, name)
+        else:
+            kept.put_secret(stream_id, name, secret, at)
+
+    def put_token(self, stream_id: StreamId, digest: bytes) -> None:
+        self._run(_PUT_TOKEN, of_stream=stream_id, digest=digest)
+
+    def put_lane(self, lane: Lane) -> None:
+        known = self._row(_SELECT_FENCE, of_stream=lane.stream_id, of_track=lane.track)
+        # Whoever holds one before must not write into this one, even when that is gone already.
+        began = int(lane.due_at.timestamp() * 1000)
+        fence = began if known is None else max(known[0] + 1, began)
+        self._run(_DELETE_LANE, of_stream=lane.stream_id, of_track=lane.track)
+        self._insert(
+            _INSERT_LANE,
+            stream_id=lane.stream_id,
+            track=lane.track,
+            position=lane.position,
+            until=lane.until,
+            batch_last=lane.batch_last,
+            size=lane.size,
+            attempts=lane.attempts,
+            dead_in_row=lane.dead_in_row,
+            due_at=lane.due_at,
+            acknowledged_at=lane.acknowledged_at,
+            trouble=lane.trouble,
+            owner="",
+            lease_until=None,
+            fence=fence,
+        )
+
+    def wake(self, stream_id: StreamId, at: datetime) -> None:
+        self._run(_WAKE, of_stream=stream_id, at=at)
+
+    def remove_stream(self, stream_id: StreamId, at: datetime) -> None:
+        self._run(_DELETE_LANES, of_stream=stream_id)
+        self._run(_REMOVE_STREAM, of_stream=stream_id, at=at)
+
+    def insert_dead_letter(self, letter: DeadLetter) -> bool:
+        if self._row(_HAS_LETTER, of_stream=letter.stream_id, of_leaf=letter.leaf_index) is not None:
+            return False
+        self._insert(
+            _INSERT_LETTER,
+            stream_id=letter.stream_id,
+            leaf_index=letter.leaf_index,
+            event_id=letter.event_id,
+            reason=letter.reason,
+            at=letter.at,
+        )
+        return True
+
+
+class StreamsReading(View):
+    """`streams` of a reader."""
+
+    @property
+    def streams(self) -> StreamsView:
+        return StreamsView(self._database, self._connection, self._organisation_id)
+
+
+class StreamsWriting(View):
+    """`streams` of a writer."""
+
+    @property
+    def streams(self) -> StreamsChanges:
+        return StreamsChanges(self._database, self._connection, self._organisation_id)
+
+
+class SQLStreamStore:
+    """`provisioning.streaming.StreamStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def log(self, organisation_id: OrganisationId) -> SQLSealedLog:
+        return SQLSealedLog(self._database, organisation_id)
+
+    def due(self, at: datetime, limit: int) -> list[DueLane]:
+        with self._database.read() as opened:
+            across = Across(self._database, opened)
+            rows = across.rows(_SELECT_DUE, at=at, row_limit=limit) if across.rows(_HAS_LANES) else []
+        return [DueLane(*row) for row in rows]
+
+    def claim(self, due: DueLane, owner: str, at: datetime, lease_until: datetime) -> HeldLane | None:
+        with self._database.write() as opened:
+            across = Across(self._database, opened)
+            row = across.row(
+                _CLAIM,
+                of_stream=due.stream_id,
+                of_track=due.track,
+                at=at,
+                new_owner=owner,
+                new_lease=lease_until,
+            )
+            if row is None:
+                return None
+            lane = _read_lane(row)
+            (found,) = across.rows(_SELECT_ANY_STREAM, of_stream=due.stream_id)
+            held = _read_stream(found)
+            view = StreamsView(self._database, opened, lane.organisation_id)
+            return HeldLane(lane, held, view.secrets(held.stream_id, STREAM_KINDS[held.kind].secrets))
+
+    def save(self, lane: Lane, *, lease_until: datetime | None) -> bool:
+        with self._database.write() as opened:
+            return bool(
+                Across(self._database, opened).run(
+                    _SAVE,
+                    **_named(lane),
+                    new_position=lane.position,
+                    new_batch_last=lane.batch_last,
+                    new_size=lane.size,
+                    new_attempts=lane.attempts,
+                    new_dead=lane.dead_in_row,
+                    new_due_at=lane.due_at,
+                    new_acknowledged_at=lane.acknowledged_at,
+                    new_trouble=lane.trouble,
+                    new_lease=lease_until,
+                )
+            )
+
+    def finish(self, lane: Lane) -> bool:
+        with self._database.write() as opened:
+            return bool(Across(self._database, opened).run(_FINISH, **_named(lane)))
+
+    def stream_of_token(self, digest: bytes) -> StoredStream | None:
+        with self._database.read() as opened:
+            row = Across(self._database, opened).row(_SELECT_BY_TOKEN, digest=digest)
+        return None if row is None else _read_stream(row)
+
+    def note_fetched(self, stream_id: StreamId, position: int, at: datetime) -> bool:
+        with self._database.write() as opened:
+            across = Across(self._database, opened)
+            row = across.row(_LAST_FETCH, of_stream=stream_id)
+            across.run(_NOTE_FETCH, of_stream=stream_id, new_position=position, at=at)
+        last = None if row is None else read_optional_moment(row[0])
+        return last is None or last.date() != at.date()
+
+
+def _named(lane: Lane) -> Mapping[str, object]:
+    return {"of_stream": lane.stream_id, "of_track": lane.track, "of_fence": lane.fence}
+
+
+def _read_stream(row: Row) -> StoredStream:
+    return StoredStream(
+        stream_id=row[0],
+        organisation_id=row[1],
+        name=row[2],
+        kind=row[3],
+        settings=read_document(row[4]),
+        host=row[5],
+        state=row[6],
+        reason=row[7],
+        version=row[8],
+        created_at=read_moment(row[9]),
+        fingerprints=read_document(row[10]),
+    )
+
+
+def _read_lane(row: Row) -> Lane:
+    return Lane(
+        stream_id=row[0],
+        organisation_id=row[1],
+        track=row[2],
+        position=row[3],
+        due_at=read_moment(row[4]),
+        until=row[5],
+        batch_last=row[6],
+        size=row[7],
+        attempts=row[8],
+        dead_in_row=row[9],
+        acknowledged_at=read_optional_moment(row[10]),
+        trouble=row[11],
+        fence=row[12],
+    )

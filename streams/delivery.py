@@ -1,0 +1,132 @@
+"""Deliveries: whoever holds a lane reads, stores what it is going to send, sends, and stores what came of it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from directory.ids import OrganisationId, StreamId
+from provisioning.ports import Clock
+from provisioning.streaming import DueLane, HeldLane, Lane, SealedEvent, StoredStream, StreamStore
+from streams.engine import Dead, choose_last, decide
+from streams.outcomes import Outcome, Verdict
+from streams.records import Batch, EventRecord, make_batch, render_record
+
+LEASE: Final = timedelta(seconds=90)
+"""Longer than any one attempt takes."""
+
+BATCHES_IN_TURN: Final = 20
+"""Then it is somebody else's turn."""
+
+
+class Destination(Protocol):
+    """Where batches go. It is told nothing but what it is to send."""
+
+    def send(self, batch: Batch) -> Outcome: ...
+
+
+Open = Callable[[HeldLane], AbstractContextManager[Destination]]
+
+
+class Notes(Protocol):
+    """Where it is written down what deliveries meet with. A stream that has gone meanwhile is no matter."""
+
+    def dead(self, organisation_id: OrganisationId, stream_id: StreamId, dead: Dead) -> None: ...
+
+    def failed(self, organisation_id: OrganisationId, stream_id: StreamId, reason: str) -> None: ...
+
+
+class Delivery:
+    """Makes deliveries for one process. `chance` gives numbers from 0 up to 1."""
+
+    def __init__(
+        self,
+        store: StreamStore,
+        open_destination: Open,
+        notes: Notes,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        owner: str,
+        lease: timedelta = LEASE,
+        batches_in_turn: int = BATCHES_IN_TURN,
+    ) -> None:
+        self._store = store
+        self._open = open_destination
+        self._notes = notes
+        self._clock = clock
+        self._chance = chance
+        self._owner = owner
+        self._lease = lease
+        self._batches = batches_in_turn
+
+    def deliver(self, due: DueLane, *, is_stopping: Callable[[], bool] = lambda: False) -> Outcome | None:
+        """Take a turn: batches until there is nothing more, something comes back, or others wait.
+
+        Returns: the last outcome; None when nothing was sent.
+        """
+        now = self._clock()
+        held = self._store.claim(due, self._owner, now, now + self._lease)
+        if held is None:
+            return None
+        lane, outcome = held.lane, None
+        with self._open(held) as destination:
+            for _ in range(self._batches):
+                done, is_kept = self._send_next(lane, held.stream, destination)
+                if done is not None:
+                    outcome = done
+                if is_kept is None:
+                    return outcome
+                lane = is_kept
+                if done is None or done.verdict is Verdict.LATER or is_stopping():
+                    break
+        self._store.save(lane, lease_until=None)
+        return outcome
+
+    def _send_next(
+        self, lane: Lane, stream: StoredStream, destination: Destination
+    ) -> tuple[Outcome | None, Lane | None]:
+        """One batch: what came back, and the lane as it is now; None in its place when it is ours no more."""
+        batch = self._next_batch(lane)
+        if batch is None:
+            return None, replace(lane, due_at=self._clock())
+        lane = replace(lane, batch_last=batch.last)
+        # Before the first attempt, so that whoever takes over behind a crash sends the same under the same id.
+        if not self._store.save(lane, lease_until=self._clock() + self._lease):
+            return None, None
+        outcome = destination.send(batch)
+        step = decide(lane, batch, outcome, now=self._clock(), chance=self._chance())
+        for dead in step.dead:
+            self._notes.dead(stream.organisation_id, stream.stream_id, dead)
+        if step.is_over:
+            self._store.finish(step.lane)
+            return outcome, None
+        if step.failure:
+            self._store.save(step.lane, lease_until=None)
+            self._notes.failed(stream.organisation_id, stream.stream_id, step.failure)
+            return outcome, None
+        if not self._store.save(step.lane, lease_until=self._clock() + self._lease):
+            return outcome, None
+        return outcome, step.lane
+
+    def _next_batch(self, lane: Lane) -> Batch | None:
+        log = self._store.log(lane.organisation_id)
+        if lane.batch_last is not None:
+            events = [
+                event
+                for event in log.after(lane.position, min(lane.batch_last - lane.position, lane.size + 1))
+                if event.leaf_index <= lane.batch_last
+            ]
+            return make_batch(lane, events, lane.batch_last)
+        # The head comes first: what is sealed between the two readings must not look like a gap.
+        head = log.head() if lane.until is None else lane.until
+        events = list(log.after(lane.position, lane.size))
+        last = choose_last(lane, events, _size) if events else max(head, lane.position)
+        if last == lane.position:
+            return None
+        return make_batch(lane, [event for event in events if event.leaf_index <= last], last)
+
+
+def _size(event: SealedEvent) -> int:
+    return len(render_record(EventRecord(event))) + 1

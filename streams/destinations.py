@@ -1,0 +1,49 @@
+"""A destination for each kind of stream."""
+
+import contextlib
+from collections.abc import Iterator
+
+from provisioning.ports import Clock
+from provisioning.streaming import HeldLane
+from streams.datadog import Datadog
+from streams.delivery import Destination
+from streams.elastic import Elastic
+from streams.posting import Poster
+from streams.splunk import Splunk
+from streams.syslog import Syslog
+from streams.webhook import Webhook
+from web.outgoing import Outgoing
+from web.targets import Targets
+
+
+class Destinations:
+    """Opens destinations over the process's ways out."""
+
+    def __init__(self, outgoing: Outgoing, targets: Targets, clock: Clock, *, hostname: str) -> None:
+        self._poster = Poster(outgoing, clock)
+        self._targets = targets
+        self._clock = clock
+        self._hostname = hostname
+
+    @contextlib.contextmanager
+    def open(self, held: HeldLane) -> Iterator[Destination]:
+        """The destination of a stream, for as long as it is entered."""
+        yield self.make(held)
+
+    def make(self, held: HeldLane) -> Destination:
+        """What sends for the stream."""
+        settings, secrets = held.stream.settings, held.secrets
+        poster, clock = self._poster, self._clock
+        match held.stream.kind:
+            case "webhook":
+                return Webhook(poster, clock, str(settings["url"]), secrets)
+            case "splunk":
+                return Splunk(poster, clock, settings, secrets)
+            case "datadog":
+                return Datadog(poster, clock, settings, secrets)
+            case "elastic":
+                return Elastic(poster, clock, settings, secrets)
+            case "syslog":
+                return Syslog(self._targets, clock, settings, secrets, hostname=self._hostname)
+            case kind:
+                raise ValueError(f"nothing is sent to a stream of the kind '{kind}'")

@@ -1,0 +1,151 @@
+"""What a batch consists of, and its canonical JSON. Bodies are the exact bytes of the log, never written anew.
+
+A body is canonical (RFC 8785), so that whoever has parsed the record can write it again and compute its leaf.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from directory.ids import StreamId
+from provisioning.streaming import Lane, SealedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One sealed event."""
+
+    event: SealedEvent
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GapRecord:
+    """Events that the retention removed before they could be sent: both ends included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRecord:
+    """The event of a test, sent ahead of its place in the log."""
+
+    body: bytes
+    event_id: str
+    at: datetime
+
+
+Record = EventRecord | GapRecord | ProbeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is sent at once: everything from position `first` to `last`. A test has neither."""
+
+    stream_id: StreamId
+    records: tuple[Record, ...]
+    first: int | None = None
+    last: int | None = None
+    is_replay: bool = False
+
+    @property
+    def id(self) -> str:
+        """The same for every attempt, so that a receiver knows what it has."""
+        if self.first is None:
+            return f"{self.stream_id}.test.{record_id(self.records[0])}"
+        replay = ".replay" if self.is_replay else ""
+        return f"{self.stream_id}.{self.first}-{self.last}{replay}"
+
+    @property
+    def events(self) -> tuple[EventRecord | ProbeRecord, ...]:
+        return tuple(record for record in self.records if not isinstance(record, GapRecord))
+
+
+def find_records(
+    events: Sequence[SealedEvent], after: int, last: int, *, is_replay: bool
+) -> tuple[Record, ...]:
+    """The records behind one position up to another: events, and a gap wherever some are missing."""
+    records: list[Record] = []
+    expected = after + 1
+    for event in events:
+        if event.leaf_index > expected:
+            records.append(GapRecord(expected, event.leaf_index - 1))
+        records.append(EventRecord(event, is_replay))
+        expected = event.leaf_index + 1
+    if expected <= last:
+        records.append(GapRecord(expected, last))
+    return tuple(records)
+
+
+def make_batch(lane: Lane, events: Sequence[SealedEvent], last: int) -> Batch:
+    """What is sent behind the lane's position, up to and with `last`."""
+    return Batch(
+        stream_id=lane.stream_id,
+        records=find_records(events, lane.position, last, is_replay=lane.is_replay),
+        first=lane.position + 1,
+        last=last,
+        is_replay=lane.is_replay,
+    )
+
+
+def render_record(record: Record) -> bytes:
+    """One JSON object on one line."""
+    return orjson.dumps(record_fields(record), option=orjson.OPT_SORT_KEYS)
+
+
+def record_fields(record: Record) -> Mapping[str, object]:
+    """The record's fields; the body stands in them as the bytes that it is."""
+    match record:
+        case GapRecord():
+            return {"from": record.first, "record": "stream.gap", "to": record.last}
+        case ProbeRecord():
+            return {
+                "body": orjson.Fragment(record.body),
+                "leaf_index": None,
+                "names": {},
+                "record": "event",
+                "sealed_at": None,
+                "test": True,
+            }
+        case EventRecord():
+            event = record.event
+            fields: dict[str, object] = {
+                "body": orjson.Fragment(event.body),
+                "leaf_index": event.leaf_index,
+                "names": event.names,
+                "record": "event",
+                "sealed_at": _moment(event.sealed_at),
+            }
+            if record.is_replay:
+                fields["replay"] = True
+            return fields
+
+
+def record_id(record: Record) -> str:
+    """What a receiver may know the record by: the event's id; a gap by its ends."""
+    match record:
+        case GapRecord():
+            return f"gap-{record.first}-{record.last}"
+        case ProbeRecord():
+            return record.event_id
+        case EventRecord():
+            return record.event.event_id
+
+
+def record_time(record: Record, otherwise: datetime) -> datetime:
+    """When the event happened, by its body."""
+    match record:
+        case GapRecord():
+            return otherwise
+        case ProbeRecord():
+            return record.at
+        case EventRecord():
+            time = orjson.loads(record.event.body).get("time", "")
+            return datetime.fromisoformat(time) if time else otherwise
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"

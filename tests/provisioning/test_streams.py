@@ -1,0 +1,193 @@
+"""Streams: what may be said about them, and what is refused with all of its faults."""
+
+import pytest
+
+from audit.actors import LoginActor
+from directory.ids import StreamId
+from directory.stream_changes import (
+    NoteDeadLetter,
+    NoteStreamFailed,
+    PauseStream,
+    PutStream,
+    ReplayStream,
+    ResumeStream,
+)
+from provisioning.errors import RefusalCode
+from provisioning.stream_settings import Setting, find_host, find_stream_faults, shown_destination
+from provisioning.stream_statements import MOST_STREAMS
+from provisioning.streaming import StoredStream
+from tests.builders import World
+from tests.sealed import make_leaf_table, seal
+
+SECRETS = {"signing_secret": b"canary"}
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+def put(world: World, name: str = "siem", **values: object) -> PutStream:
+    settings: dict[str, Setting] = {"url": "https://siem.example/hook?key=canary"}
+    stream_id = StreamId(world.new_id())
+    return PutStream(
+        **{  # type: ignore[arg-type]  # the test's own values
+            "stream_id": stream_id,
+            "name": name,
+            "kind": "webhook",
+            "settings": settings,
+            "secrets": SECRETS,
+            **values,
+        }
+    )
+
+
+@pytest.fixture
+def streamed(world: World) -> World:
+    make_leaf_table(world.database)
+    return world
+
+
+def stored(world: World, stream_id: StreamId) -> StoredStream:
+    with world.read() as reader:
+        found = reader.streams.stream(stream_id)
+    assert found is not None
+    return found
+
+
+def test_what_was_said_before_is_no_event(streamed: World) -> None:
+    first = put(streamed)
+    streamed.do(first)
+    same = put(streamed, stream_id=first.stream_id, secrets={})
+    streamed.new_bodies()
+
+    streamed.do(same)
+
+    assert streamed.new_bodies() == []
+    assert stored(streamed, first.stream_id).version == 1
+
+
+def test_events_name_old_and_new_destination_and_no_key(streamed: World) -> None:
+    first = put(streamed)
+    streamed.do(first)
+    streamed.do(
+        put(
+            streamed,
+            stream_id=first.stream_id,
+            settings={"url": "https://other.example:8443/hook"},
+            secrets={"second_signing_secret": b"more", "signing_secret": b"canary2"},
+        )
+    )
+
+    body = streamed.new_bodies()[-1]
+    changes = {one["path"]: (one["before"], one["after"]) for one in body["changes"]}
+    assert changes["destination"] == (
+        "webhook https://siem.example/hook",
+        "webhook https://other.example:8443/hook",
+    )
+    assert changes["secrets_changed"] == (None, ["second_signing_secret", "signing_secret"])
+    assert "canary" not in str(streamed.bodies())
+
+
+def test_a_new_stream_begins_where_it_is_told(streamed: World) -> None:
+    head = seal(streamed.database, streamed.organisation_id, streamed.clock())
+    for number, (after, position) in enumerate([(None, head), (-1, -1), (10**6, head), (-7, -1)]):
+        one = put(streamed, f"s{number}", after=after)
+        streamed.do(one)
+        with streamed.read() as reader:
+            assert [lane.position for lane in reader.streams.lanes() if lane.stream_id == one.stream_id] == [
+                position
+            ]
+
+
+def test_faults_are_told_together(streamed: World) -> None:
+    streamed.do(put(streamed, "taken"))
+    refused = streamed.refuse(put(streamed, " Taken ", kind="pull"))
+    assert refused.code is RefusalCode.INVALID
+    for words in (
+        "named 'Taken' exists",
+        "no setting 'url'",
+        "'token' is missing",
+        "no secret 'signing_secret'",
+    ):
+        assert words in refused.message
+
+    known = put(streamed, "second")
+    streamed.do(known)
+    moved = put(streamed, "\n", stream_id=known.stream_id, kind="carrier pigeon", settings={})
+    message = streamed.refuse(moved).message
+    assert "1 to 200 printable" in message
+    assert "is of the kind webhook" in message
+    assert "no destination of the kind 'carrier pigeon'" in message
+    forgotten = put(streamed, "second", stream_id=known.stream_id, secrets={"signing_secret": None})
+    assert "the secret 'signing_secret' is missing" in streamed.refuse(forgotten).message
+
+
+def test_there_are_only_so_many(streamed: World) -> None:
+    streamed.do(*(put(streamed, f"s{number}") for number in range(MOST_STREAMS)))
+
+    assert "the most there may be" in streamed.refuse(put(streamed, "one more")).message
+
+
+def test_who_may_not_set_streams_is_refused(streamed: World) -> None:
+    refused = streamed.refuse(put(streamed), actor=LoginActor("login"))
+
+    assert refused.code is RefusalCode.NOT_ALLOWED
+
+
+def test_what_is_not_there_is_not_found(streamed: World) -> None:
+    gone = StreamId(streamed.new_id())
+    assert streamed.refuse(PauseStream(gone)).code is RefusalCode.NOT_FOUND
+    assert streamed.refuse(ResumeStream(StreamId("siem"))).code is RefusalCode.NOT_FOUND
+    streamed.new_bodies()
+    streamed.do(NoteStreamFailed(gone, "answered 401"))
+    assert streamed.new_bodies() == []
+
+
+def test_a_dead_letter_is_told_once_and_a_replay_has_bounds(streamed: World) -> None:
+    one = put(streamed)
+    streamed.do(one)
+    head = seal(streamed.database, streamed.organisation_id, streamed.clock())
+    letter = NoteDeadLetter(one.stream_id, 3, streamed.new_id(), "answered 400")
+    streamed.new_bodies()
+    streamed.do(letter)
+    streamed.do(letter)
+    assert [body["action"] for body in streamed.new_bodies()] == ["stream.dead_lettered"]
+    for after in (-2, head):
+        assert "a replay begins behind" in streamed.refuse(ReplayStream(one.stream_id, after)).message
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("webhook", {"url": "http://siem.example"}, "https://"),
+        ("webhook", {"url": "https://user@siem.example"}, "without a user"),
+        ("webhook", {"url": 7}, "is no text"),
+        ("syslog", {"host": "a b"}, "is no host name"),
+        ("syslog", {"host": "a", "port": 0}, "is no port"),
+        ("syslog", {"host": "a", "port": True}, "is no port"),
+        ("syslog", {"host": "a", "app_name": "a b"}, "is no word"),
+        ("syslog", {"host": "a", "ca": "x"}, "PEM"),
+        ("elastic", {"url": "https://a", "index": "A"}, "index in small letters"),
+        ("splunk", {"url": "https://a", "source": "\n"}, "one line"),
+    ],
+)
+def test_settings_have_forms(kind: str, settings: dict[str, Setting], words: str) -> None:
+    assert words in "; ".join(find_stream_faults(kind, settings, {}))
+
+
+def test_good_settings_have_no_fault() -> None:
+    pair = {"client_certificate": PEM.encode(), "client_key": PEM.encode()}
+    settings: dict[str, Setting] = {"host": "logs.example", "port": 6514, "ca": PEM, "app_name": ""}
+
+    assert find_stream_faults("syslog", settings, pair) == []
+    assert find_stream_faults("syslog", settings, {"client_key": b"x"}) == [
+        "a client's certificate and its key go together"
+    ]
+    assert find_stream_faults("splunk", {"url": "https://a"}, {"token": b"a\nb"}) == [
+        "the secret 'token' is not one line of text"
+    ]
+
+
+def test_a_host_is_what_deliveries_share() -> None:
+    assert find_host({"url": "https://SIEM.example/x"}) == "siem.example:443"
+    assert find_host({"url": "https://[::1]:8443"}) == "[::1]:8443"
+    assert find_host({"host": "Logs.example"}) == "logs.example:6514"
+    assert find_host({}) == ""
+    assert shown_destination("pull", {}) == "pull"

@@ -1,0 +1,37 @@
+"""Receivers that fail in scripted ways, and organisations whose log is sealed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.administration import Administration
+from tests.certificates import Certificates, make_certificates, today
+from tests.service.worlds import HandClock, small_world
+from tests.streams.receivers import HTTPSReceiver
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"), now=today())
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def receiver(certificates: Certificates) -> Iterator[HTTPSReceiver]:
+    with HTTPSReceiver(certificates) as running:
+        yield running
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, clock: HandClock, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Administration]:
+    """An organisation of a service that may reach this machine and trusts the receivers' authority."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    with small_world(tmp_path, clock, USHER_PRIVATE_TARGETS="127.0.0.0/8,::1/128") as administration:
+        yield administration
