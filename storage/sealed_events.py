@@ -2,34 +2,24 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
 
-from sqlalchemy import Integer, LargeBinary, bindparam, column, func, select, table
+from sqlalchemy import Integer, bindparam, func, select
 
 from audit.events import PII_PREFIX
 from directory.ids import OrganisationId
 from provisioning.streaming import BEFORE_FIRST, SealedEvent
+from storage.audit_tables import audit_leaf
 from storage.engine import Database
 from storage.log import LogReader
 from storage.tables import audit_event
-from storage.types import Id, Moment, RowNumber, read_moment
+from storage.types import RowNumber, read_moment
 from storage.view import ORGANISATION, Row
 
-LEAVES: Final = table(
-    "audit_leaf",
-    column("event_row", RowNumber),
-    column("organisation_id", Id),
-    column("leaf_index", RowNumber),
-    column("leaf", LargeBinary),
-    column("sealed_at", Moment),
-)
-"""Where each event got its place; the sealer writes it."""
-
-_LEAF = LEAVES.c
+_LEAF = audit_leaf.c
 _EVENTS = audit_event.c
 _AFTER = (
     select(_LEAF.leaf_index, _EVENTS.body, _EVENTS.event_id, _LEAF.sealed_at)
-    .select_from(LEAVES.join(audit_event, _EVENTS.id == _LEAF.event_row))
+    .select_from(audit_leaf.join(audit_event, _EVENTS.id == _LEAF.event_row))
     .where(_LEAF.organisation_id == ORGANISATION, _LEAF.leaf_index > bindparam("after", type_=RowNumber))
     .order_by(_LEAF.leaf_index)
     .limit(bindparam("row_limit", type_=Integer))

@@ -33,9 +33,10 @@ from provisioning.streaming import (
     StoredStream,
 )
 from storage.across import Across
+from storage.audit_tables import audit_leaf
 from storage.engine import Database
 from storage.puts import Put
-from storage.sealed_events import LEAVES, SealedEventsView, SQLSealedLog
+from storage.sealed_events import SealedEventsView, SQLSealedLog
 from storage.secret_store import SecretsReader, SecretsWriter
 from storage.stream_tables import stream, stream_dead_letter, stream_lane
 from storage.types import Id, Moment, RowNumber, is_id, read_document, read_moment, read_optional_moment
@@ -115,10 +116,10 @@ _WAKE = (
     .values(due_at=_AT, attempts=0, dead_in_row=0, trouble="")
     .where(_LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM)
 )
-_LAG = select(func.count(), func.min(LEAVES.c.sealed_at)).where(
-    LEAVES.c.organisation_id == ORGANISATION,
-    LEAVES.c.leaf_index > bindparam("after", type_=RowNumber),
-    LEAVES.c.leaf_index <= bindparam("last", type_=RowNumber),
+_LAG = select(func.count(), func.min(audit_leaf.c.sealed_at)).where(
+    audit_leaf.c.organisation_id == ORGANISATION,
+    audit_leaf.c.leaf_index > bindparam("after", type_=RowNumber),
+    audit_leaf.c.leaf_index <= bindparam("last", type_=RowNumber),
 )
 
 _LETTERS = stream_dead_letter.c
@@ -148,7 +149,7 @@ _SELECT_DUE = (
         _IS_DUE,
         _STREAMS.kind != PULL,
         exists().where(
-            LEAVES.c.organisation_id == _LANES.organisation_id, LEAVES.c.leaf_index > _LANES.position
+            audit_leaf.c.organisation_id == _LANES.organisation_id, audit_leaf.c.leaf_index > _LANES.position
         ),
     )
     .order_by(_LANES.due_at)

@@ -11,7 +11,7 @@ from provisioning.streaming import DeadLetter, DueLane, Lag, Lane, StoredStream
 from storage.engine import Database
 from storage.streams import SQLStreamStore
 from tests.conformance.builders import MINUTE, NOW, Tenant, make_tenant, new_id
-from tests.sealed import make_leaf_table, remove_events, seal
+from tests.sealed import remove_events, seal
 
 LEASE = NOW + MINUTE
 
@@ -19,7 +19,6 @@ LEASE = NOW + MINUTE
 @pytest.fixture
 def tenant(fresh_database: Database) -> Tenant:
     """Nobody else has anything due."""
-    make_leaf_table(fresh_database)
     return make_tenant(fresh_database)
 
 

@@ -12,7 +12,7 @@ from service.opening import open_database_as_is
 from service.streams import StreamSender
 from tests.certificates import make_certificates, today
 from tests.journeys.shell import Shell
-from tests.sealed import make_leaf_table, seal
+from tests.sealed import seal_log
 from tests.streams.receivers import HTTPSReceiver, Reply
 
 
@@ -31,8 +31,6 @@ def acme(shell: Shell) -> Shell:
     shell.environ["USHER_PRIVATE_TARGETS"] = "127.0.0.0/8,::1/128"
     shell.answer("environment", "load", "minut")
     shell.create("Acme Stays")
-    with open_database_as_is(shell.settings) as wiring:
-        make_leaf_table(wiring.database)
     return shell
 
 
@@ -40,7 +38,7 @@ def send(shell: Shell) -> int:
     """Seal what there is and let a process send it; the last position."""
     with open_database_as_is(shell.settings) as wiring:
         (organisation,) = wiring.store.organisations()
-        last = seal(wiring.database, organisation.organisation_id, wiring.clock())
+        last = seal_log(wiring, organisation.organisation_id)
         sender = StreamSender(wiring, Metrics())
         sender.pump()
         sender.close()

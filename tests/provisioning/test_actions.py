@@ -82,7 +82,7 @@ from tests.builders import (
 )
 from tests.provisioning.pushing import Idp
 from tests.provisioning.signing import Provider, certificate, fingerprint
-from tests.sealed import make_leaf_table, seal
+from tests.sealed import seal
 from tests.sync.builders import group, person
 
 OF_THE_SERVICE = {
@@ -134,7 +134,6 @@ def test_the_actions_of_the_service_are_in_its_source() -> None:
 
 
 def by_streams(world: World) -> None:
-    make_leaf_table(world.database)
     stream_id = StreamId(world.new_id())
     secrets = {"signing_secret": b"signing"}
     url = "https://siem.example/hook"

@@ -17,7 +17,7 @@ from provisioning.stream_settings import Setting, find_host, find_stream_faults,
 from provisioning.stream_statements import MOST_STREAMS
 from provisioning.streaming import StoredStream
 from tests.builders import World
-from tests.sealed import make_leaf_table, seal
+from tests.sealed import seal
 
 SECRETS = {"signing_secret": b"canary"}
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -38,12 +38,6 @@ def put(world: World, name: str = "siem", **values: object) -> PutStream:
     )
 
 
-@pytest.fixture
-def streamed(world: World) -> World:
-    make_leaf_table(world.database)
-    return world
-
-
 def stored(world: World, stream_id: StreamId) -> StoredStream:
     with world.read() as reader:
         found = reader.streams.stream(stream_id)
@@ -51,54 +45,54 @@ def stored(world: World, stream_id: StreamId) -> StoredStream:
     return found
 
 
-def test_what_was_said_before_is_no_event(streamed: World) -> None:
-    first = put(streamed)
-    streamed.do(first)
-    same = put(streamed, stream_id=first.stream_id, secrets={})
-    streamed.new_bodies()
+def test_what_was_said_before_is_no_event(world: World) -> None:
+    first = put(world)
+    world.do(first)
+    same = put(world, stream_id=first.stream_id, secrets={})
+    world.new_bodies()
 
-    streamed.do(same)
+    world.do(same)
 
-    assert streamed.new_bodies() == []
-    assert stored(streamed, first.stream_id).version == 1
+    assert world.new_bodies() == []
+    assert stored(world, first.stream_id).version == 1
 
 
-def test_events_name_old_and_new_destination_and_no_key(streamed: World) -> None:
-    first = put(streamed)
-    streamed.do(first)
-    streamed.do(
+def test_events_name_old_and_new_destination_and_no_key(world: World) -> None:
+    first = put(world)
+    world.do(first)
+    world.do(
         put(
-            streamed,
+            world,
             stream_id=first.stream_id,
             settings={"url": "https://other.example:8443/hook"},
             secrets={"second_signing_secret": b"more", "signing_secret": b"canary2"},
         )
     )
 
-    body = streamed.new_bodies()[-1]
+    body = world.new_bodies()[-1]
     changes = {one["path"]: (one["before"], one["after"]) for one in body["changes"]}
     assert changes["destination"] == (
         "webhook https://siem.example/hook",
         "webhook https://other.example:8443/hook",
     )
     assert changes["secrets_changed"] == (None, ["second_signing_secret", "signing_secret"])
-    assert "canary" not in str(streamed.bodies())
+    assert "canary" not in str(world.bodies())
 
 
-def test_a_new_stream_begins_where_it_is_told(streamed: World) -> None:
-    head = seal(streamed.database, streamed.organisation_id, streamed.clock())
+def test_a_new_stream_begins_where_it_is_told(world: World) -> None:
+    head = seal(world.database, world.organisation_id, world.clock())
     for number, (after, position) in enumerate([(None, head), (-1, -1), (10**6, head), (-7, -1)]):
-        one = put(streamed, f"s{number}", after=after)
-        streamed.do(one)
-        with streamed.read() as reader:
+        one = put(world, f"s{number}", after=after)
+        world.do(one)
+        with world.read() as reader:
             assert [lane.position for lane in reader.streams.lanes() if lane.stream_id == one.stream_id] == [
                 position
             ]
 
 
-def test_faults_are_told_together(streamed: World) -> None:
-    streamed.do(put(streamed, "taken"))
-    refused = streamed.refuse(put(streamed, " Taken ", kind="pull"))
+def test_faults_are_told_together(world: World) -> None:
+    world.do(put(world, "taken"))
+    refused = world.refuse(put(world, " Taken ", kind="pull"))
     assert refused.code is RefusalCode.INVALID
     for words in (
         "named 'Taken' exists",
@@ -108,49 +102,49 @@ def test_faults_are_told_together(streamed: World) -> None:
     ):
         assert words in refused.message
 
-    known = put(streamed, "second")
-    streamed.do(known)
-    moved = put(streamed, "\n", stream_id=known.stream_id, kind="carrier pigeon", settings={})
-    message = streamed.refuse(moved).message
+    known = put(world, "second")
+    world.do(known)
+    moved = put(world, "\n", stream_id=known.stream_id, kind="carrier pigeon", settings={})
+    message = world.refuse(moved).message
     assert "1 to 200 printable" in message
     assert "is of the kind webhook" in message
     assert "no destination of the kind 'carrier pigeon'" in message
-    forgotten = put(streamed, "second", stream_id=known.stream_id, secrets={"signing_secret": None})
-    assert "the secret 'signing_secret' is missing" in streamed.refuse(forgotten).message
+    forgotten = put(world, "second", stream_id=known.stream_id, secrets={"signing_secret": None})
+    assert "the secret 'signing_secret' is missing" in world.refuse(forgotten).message
 
 
-def test_there_are_only_so_many(streamed: World) -> None:
-    streamed.do(*(put(streamed, f"s{number}") for number in range(MOST_STREAMS)))
+def test_there_are_only_so_many(world: World) -> None:
+    world.do(*(put(world, f"s{number}") for number in range(MOST_STREAMS)))
 
-    assert "the most there may be" in streamed.refuse(put(streamed, "one more")).message
+    assert "the most there may be" in world.refuse(put(world, "one more")).message
 
 
-def test_who_may_not_set_streams_is_refused(streamed: World) -> None:
-    refused = streamed.refuse(put(streamed), actor=LoginActor("login"))
+def test_who_may_not_set_streams_is_refused(world: World) -> None:
+    refused = world.refuse(put(world), actor=LoginActor("login"))
 
     assert refused.code is RefusalCode.NOT_ALLOWED
 
 
-def test_what_is_not_there_is_not_found(streamed: World) -> None:
-    gone = StreamId(streamed.new_id())
-    assert streamed.refuse(PauseStream(gone)).code is RefusalCode.NOT_FOUND
-    assert streamed.refuse(ResumeStream(StreamId("siem"))).code is RefusalCode.NOT_FOUND
-    streamed.new_bodies()
-    streamed.do(NoteStreamFailed(gone, "answered 401"))
-    assert streamed.new_bodies() == []
+def test_what_is_not_there_is_not_found(world: World) -> None:
+    gone = StreamId(world.new_id())
+    assert world.refuse(PauseStream(gone)).code is RefusalCode.NOT_FOUND
+    assert world.refuse(ResumeStream(StreamId("siem"))).code is RefusalCode.NOT_FOUND
+    world.new_bodies()
+    world.do(NoteStreamFailed(gone, "answered 401"))
+    assert world.new_bodies() == []
 
 
-def test_a_dead_letter_is_told_once_and_a_replay_has_bounds(streamed: World) -> None:
-    one = put(streamed)
-    streamed.do(one)
-    head = seal(streamed.database, streamed.organisation_id, streamed.clock())
-    letter = NoteDeadLetter(one.stream_id, 3, streamed.new_id(), "answered 400")
-    streamed.new_bodies()
-    streamed.do(letter)
-    streamed.do(letter)
-    assert [body["action"] for body in streamed.new_bodies()] == ["stream.dead_lettered"]
+def test_a_dead_letter_is_told_once_and_a_replay_has_bounds(world: World) -> None:
+    one = put(world)
+    world.do(one)
+    head = seal(world.database, world.organisation_id, world.clock())
+    letter = NoteDeadLetter(one.stream_id, 3, world.new_id(), "answered 400")
+    world.new_bodies()
+    world.do(letter)
+    world.do(letter)
+    assert [body["action"] for body in world.new_bodies()] == ["stream.dead_lettered"]
     for after in (-2, head):
-        assert "a replay begins behind" in streamed.refuse(ReplayStream(one.stream_id, after)).message
+        assert "a replay begins behind" in world.refuse(ReplayStream(one.stream_id, after)).message
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from service.administration import Administration
 from service.metrics import Metrics
 from service.streams import StreamSender
 from streams.webhook import render_secret
-from tests.sealed import make_leaf_table, seal
+from tests.sealed import seal_log
 from tests.service.worlds import HandClock
 from tests.streams.receivers import HTTPSReceiver, Reply
 
@@ -34,11 +34,10 @@ def test_a_batch_that_was_cut_off_by_kill_9_is_sent_again_as_it_was(
     world: Administration, clock: HandClock, receiver: HTTPSReceiver
 ) -> None:
     wiring = world.wiring
-    make_leaf_table(wiring.database)
     stream_id = StreamId(wiring.mint.id())
     secrets = {"signing_secret": render_secret(b"k" * 32).encode()}
     world.apply([PutStream(stream_id, "siem", "webhook", {"url": receiver.url}, secrets, -1)])
-    first = seal(wiring.database, world.organisation_id, clock())
+    first = seal_log(wiring, world.organisation_id)
     never = threading.Event()
     receiver.script.append(Reply(wait=never))
     environ = {"USHER_DATA": str(wiring.settings.data), "USHER_PRIVATE_TARGETS": "127.0.0.0/8,::1/128"}
@@ -49,7 +48,7 @@ def test_a_batch_that_was_cut_off_by_kill_9_is_sent_again_as_it_was(
     child.wait(10)
     never.set()
     world.record("log.read", ())
-    last = seal(wiring.database, world.organisation_id, clock())
+    last = seal_log(wiring, world.organisation_id)
 
     for minutes in (0, 10):
         clock.advance(minutes=minutes)

@@ -15,7 +15,7 @@ from service.app import create_app
 from service.errors import RefusedError
 from service.metrics import Metrics
 from service.streams import StreamSender
-from tests.sealed import make_leaf_table, remove_events, seal
+from tests.sealed import remove_events, seal_log
 from tests.service.worlds import HandClock
 
 TOKEN = "ups_0123456789abcdef"
@@ -24,7 +24,6 @@ PATH = "/audit/v1/events"
 
 @pytest.fixture
 def stream_id(world: Administration) -> StreamId:
-    make_leaf_table(world.wiring.database)
     made = StreamId(world.wiring.mint.id())
     world.apply([PutStream(made, "puller", "pull", {}, {"token": TOKEN.encode()})])
     return made
@@ -41,14 +40,12 @@ def fetch(client: FlaskClient, query: str = "", token: str = TOKEN) -> Any:  # n
     return answer.get_json()
 
 
-def head(world: Administration, clock: HandClock) -> int:
-    return seal(world.wiring.database, world.organisation_id, clock())
+def head(world: Administration) -> int:
+    return seal_log(world.wiring, world.organisation_id)
 
 
-def test_a_caller_reads_page_by_page(
-    world: Administration, clock: HandClock, stream_id: StreamId, client: FlaskClient
-) -> None:
-    last = head(world, clock)
+def test_a_caller_reads_page_by_page(world: Administration, stream_id: StreamId, client: FlaskClient) -> None:
+    last = head(world)
 
     leaves, after, has_more = [], -1, True
     while has_more:
@@ -61,11 +58,9 @@ def test_a_caller_reads_page_by_page(
     assert stream_id not in str(fetch(client)["records"][:1])
 
 
-def test_what_was_removed_is_a_gap(
-    world: Administration, clock: HandClock, stream_id: StreamId, client: FlaskClient
-) -> None:
+def test_what_was_removed_is_a_gap(world: Administration, stream_id: StreamId, client: FlaskClient) -> None:
     assert stream_id
-    last = head(world, clock)
+    last = head(world)
     remove_events(world.wiring.database, world.organisation_id, 0, last)
 
     assert fetch(client)["records"] == [{"from": 0, "record": "stream.gap", "to": last}]
@@ -74,7 +69,7 @@ def test_what_was_removed_is_a_gap(
 def test_a_reading_is_an_event_once_a_day(
     world: Administration, clock: HandClock, stream_id: StreamId, client: FlaskClient
 ) -> None:
-    head(world, clock)
+    head(world)
     for _ in range(3):
         fetch(client)
     clock.advance(days=1)
@@ -112,9 +107,9 @@ def test_odd_positions_are_refused(stream_id: StreamId, client: FlaskClient, que
 
 
 def test_the_token_is_kept_as_a_digest_and_nothing_is_sent(
-    world: Administration, clock: HandClock, stream_id: StreamId
+    world: Administration, stream_id: StreamId
 ) -> None:
-    head(world, clock)
+    head(world)
     sender = StreamSender(world.wiring, Metrics())
     assert sender.pump() == 0
     sender.close()

@@ -19,7 +19,7 @@ from service.metrics import Metrics
 from service.streams import StreamSender, probe_stream
 from streams.outcomes import Verdict
 from streams.webhook import render_secret
-from tests.sealed import make_leaf_table, remove_events, seal
+from tests.sealed import remove_events, seal_log
 from tests.service.worlds import HandClock
 from tests.streams.receivers import HTTPSReceiver, Reply
 
@@ -37,7 +37,6 @@ class Scene:
     stream_id: StreamId = field(init=False)
 
     def __post_init__(self) -> None:
-        make_leaf_table(self.world.wiring.database)
         self.stream_id = self.add("siem", self.receiver.url)
         self.head = self.seal()
 
@@ -48,7 +47,7 @@ class Scene:
         return stream_id
 
     def seal(self) -> int:
-        return seal(self.world.wiring.database, self.world.organisation_id, self.clock())
+        return seal_log(self.world.wiring, self.world.organisation_id)
 
     def write(self, number: int = 1) -> int:
         """So many events more; the last position."""
