@@ -8,7 +8,7 @@ import click
 from service.cli.audit_reading import filter_options
 from service.cli.frame import UsherCommand, current, organisation_option
 from service.log_filters import EventFilter, resolve_filter
-from service.log_reading import FORMATS, export_log
+from service.log_exports import FORMATS, export_log
 
 
 @click.command(cls=UsherCommand)

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 
 from audit.body import parse_body
-from service.log_reading import defuse
+from service.log_exports import defuse
 from tests.journeys.exports import Person, export
 from tests.journeys.shell import Shell
 
