@@ -7,8 +7,9 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, String, Table, Text, text
 
+from storage.tables import audit_pii
 from storage.tables import metadata as metadata  # noqa: PLC0414 - with these tables it is complete
-from storage.types import Id, Moment, RowNumber
+from storage.types import Document, Id, Moment, RowNumber
 
 SEALER: Final = "sealer"
 """The one row of `audit_sealer`; the migration makes it."""
@@ -66,22 +67,19 @@ audit_checkpoint = Table(
     ),
 )
 
-# For each hour in which sealed events say that they happened: the lowest and highest rows and leaves among them. A
-# time becomes bounds of rows by the hours of its window; clocks may go back, so hours may overlap.
+# For each hour in which sealed events say that they happened, or in which they were sealed: the lowest leaf among
+# them. What lies before the lowest one of all hours from a moment on is older than that moment, whatever clocks did.
 audit_mark = Table(
     "audit_mark",
     metadata,
     Column("organisation_id", Id, nullable=False),
     Column("hour", Moment, nullable=False),
-    Column("first_row", RowNumber, nullable=False),
-    Column("last_row", RowNumber, nullable=False),
     Column("first_leaf", RowNumber, nullable=False),
-    Column("last_leaf", RowNumber, nullable=False),
     PrimaryKeyConstraint("organisation_id", "hour"),
     sqlite_with_rowid=False,
 )
 
-# Leaves whose events the retention has removed, both ends included. Triggers let nothing else go.
+# Leaves whose events the retention removes or has removed, both ends included. Triggers let nothing else go.
 audit_removal = Table(
     "audit_removal",
     metadata,
@@ -90,6 +88,31 @@ audit_removal = Table(
     Column("last_leaf", RowNumber, nullable=False),
     Column("removed_at", Moment, nullable=False),
     PrimaryKeyConstraint("organisation_id", "first_leaf"),
+)
+
+# How long an organisation keeps its log (None: as long as is usual), and the hold that keeps everything while it
+# stands. Without a row all of it is as usual. Events before `removed_before`, a leaf, are gone.
+audit_keeping = Table(
+    "audit_keeping",
+    metadata,
+    Column("organisation_id", Id, primary_key=True),
+    Column("days", Integer),
+    Column("hold_reason", Text, nullable=False, server_default=""),
+    Column("held_at", Moment),
+    Column("hold_ends_at", Moment),
+    Column("removed_before", RowNumber, nullable=False, server_default="0"),
+)
+
+# What the events that were removed made of each member: where a replay of those that are left begins. Event
+# `log.retention_applied` names its digest. Ids alone, no names.
+audit_baseline = Table(
+    "audit_baseline",
+    metadata,
+    Column("organisation_id", Id, nullable=False),
+    Column("member_id", Id, nullable=False),
+    Column("state", Document, nullable=False),
+    PrimaryKeyConstraint("organisation_id", "member_id"),
+    sqlite_with_rowid=False,
 )
 
 # One row: who seals until when, and how far. Everything before `horizon` is sealed; a pass that was cut off by its
@@ -122,3 +145,6 @@ log_key = Table(
     Column("active_at", Moment),
     Column("retired_at", Moment),
 )
+
+# By which everything of one person is found, to be erased.
+Index("ix_audit_pii_subject_id", audit_pii.c.organisation_id, audit_pii.c.subject_id)

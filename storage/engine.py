@@ -258,6 +258,8 @@ def _open_sqlite(address: URL, *, is_fully_synchronous: bool, lock_seconds: floa
         "PRAGMA journal_mode=WAL",
         f"PRAGMA synchronous={synchronous}",
         "PRAGMA foreign_keys=ON",
+        # What is deleted is overwritten, so that erased names leave the file. Many builds do so anyway.
+        "PRAGMA secure_delete=ON",
         "PRAGMA temp_store=MEMORY",
         f"PRAGMA cache_size=-{_CACHE_KIB}",
     )

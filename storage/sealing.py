@@ -32,6 +32,7 @@ from storage.audit_tables import (
     audit_checkpoint,
     audit_edge,
     audit_leaf,
+    audit_mark,
     audit_node,
     audit_sealer,
     log_key,
@@ -111,15 +112,8 @@ _PUT_EDGE = text(
     bindparam("size", type_=RowNumber),
     bindparam("peaks", type_=LargeBinary),
 )
-_PUT_MARK = text(
-    "INSERT INTO audit_mark (organisation_id, hour, first_row, last_row, first_leaf, last_leaf) "
-    "VALUES (:organisation_id, :hour, :first_row, :last_row, :first_leaf, :last_leaf) "
-    "ON CONFLICT (organisation_id, hour) DO UPDATE SET "
-    "first_row = CASE WHEN excluded.first_row < audit_mark.first_row THEN excluded.first_row "
-    "ELSE audit_mark.first_row END, "
-    "last_row = CASE WHEN excluded.last_row > audit_mark.last_row THEN excluded.last_row "
-    "ELSE audit_mark.last_row END, last_leaf = excluded.last_leaf"
-).bindparams(bindparam("organisation_id", type_=Id), bindparam("hour", type_=Moment))
+# A later leaf of an hour that has a mark changes nothing.
+_INSERT_MARKS = BulkInsert(audit_mark, "organisation_id", "hour", "first_leaf", ignore_present=True)
 _INSERT_LEAVES = BulkInsert(audit_leaf, "event_row", "organisation_id", "leaf_index", "leaf", "sealed_at")
 _INSERT_NODES = BulkInsert(audit_node, "organisation_id", "level", "node_index", "hash")
 _INSERT_CHECKPOINTS = BulkInsert(
@@ -330,32 +324,20 @@ class _Batch:
     def _mark(
         self, events: Mapping[OrganisationId, Sequence[Row]], edges: Mapping[OrganisationId, RightEdge]
     ) -> None:
-        """Widen the marks of the hours that the events say."""
+        """Mark the hours that the events say, and the one in which they are sealed."""
         hour_of = _hour_text if self._is_sqlite else _hour_moment
-        marks: dict[tuple[OrganisationId, Any], list[int]] = {}
+        sealed_in = _hour_moment(self._at)
+        marks: dict[tuple[OrganisationId, Any], int] = {}
         for log, rows in events.items():
             for leaf_index, row in enumerate(rows, start=edges[log].size):
-                key = log, hour_of(row[2])
-                mark = marks.get(key)
-                if mark is None:
-                    marks[key] = [row[0], row[0], leaf_index, leaf_index]
-                else:
-                    # Rows of a batch come in ascending order.
-                    mark[1], mark[3] = row[0], leaf_index
-        self._connection.execute(
-            _PUT_MARK,
-            [
-                {
-                    "organisation_id": log,
-                    "hour": read_moment(f"{hour}:00:00" if self._is_sqlite else hour),
-                    "first_row": mark[0],
-                    "last_row": mark[1],
-                    "first_leaf": mark[2],
-                    "last_leaf": mark[3],
-                }
-                for (log, hour), mark in marks.items()
-            ],
-        )
+                marks.setdefault((log, hour_of(row[2])), leaf_index)
+        hours = {
+            (log, read_moment(f"{hour}:00:00" if self._is_sqlite else hour)): leaf
+            for (log, hour), leaf in marks.items()
+        }
+        for log in events:
+            hours[log, sealed_in] = edges[log].size
+        _INSERT_MARKS(self._connection, [(log, hour, leaf) for (log, hour), leaf in hours.items()])
 
     def _move(self, start: _Position, rows: Sequence[Row], *, is_drained: bool, log_name: str) -> None:
         last = rows[-1][0] if rows else 0

@@ -82,10 +82,7 @@ def _create_marks() -> None:
         "audit_mark",
         sa.Column("organisation_id", Id(), nullable=False),
         sa.Column("hour", Moment(), nullable=False),
-        sa.Column("first_row", RowNumber, nullable=False),
-        sa.Column("last_row", RowNumber, nullable=False),
         sa.Column("first_leaf", RowNumber, nullable=False),
-        sa.Column("last_leaf", RowNumber, nullable=False),
         sa.PrimaryKeyConstraint("organisation_id", "hour", name="pk_audit_mark"),
         sqlite_with_rowid=False,
     )
