@@ -34,6 +34,14 @@ class SealedEvent(NamedTuple):
     names: Mapping[str, Mapping[str, str]]
 
 
+class SealedCheckpoint(NamedTuple):
+    """What was signed when the log had `size` events: a C2SP note."""
+
+    size: int
+    note: str
+    sealed_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class StoredStream:
     """A destination. `fingerprints`: for each secret the last four characters of its SHA-256.
@@ -127,6 +135,9 @@ class SealedLog(Protocol):
 
     def head(self) -> int:
         """The last position that is sealed; -1 where nothing is."""
+
+    def checkpoint(self, size: int) -> SealedCheckpoint | None:
+        """The checkpoint over so many events; None where the sealer went on to a larger size at once."""
 
 
 class StreamStore(Protocol):

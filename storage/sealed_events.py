@@ -7,8 +7,8 @@ from sqlalchemy import Integer, bindparam, func, select
 
 from audit.events import PII_PREFIX
 from directory.ids import OrganisationId
-from provisioning.streaming import BEFORE_FIRST, SealedEvent
-from storage.audit_tables import audit_leaf
+from provisioning.streaming import BEFORE_FIRST, SealedCheckpoint, SealedEvent
+from storage.audit_tables import audit_checkpoint, audit_leaf
 from storage.engine import Database
 from storage.log import LogReader
 from storage.tables import audit_event
@@ -25,6 +25,10 @@ _AFTER = (
     .limit(bindparam("row_limit", type_=Integer))
 )
 _HEAD = select(func.max(_LEAF.leaf_index)).where(_LEAF.organisation_id == ORGANISATION)
+_CHECKPOINT = select(audit_checkpoint.c.note, audit_checkpoint.c.sealed_at).where(
+    audit_checkpoint.c.organisation_id == ORGANISATION,
+    audit_checkpoint.c.size == bindparam("of_size", type_=RowNumber),
+)
 _REFERENCE = re.compile(rb'"(' + PII_PREFIX.encode() + rb'[0-9a-f-]{36})"')
 
 
@@ -53,6 +57,11 @@ class SealedEventsView(LogReader):
         found = self._rows(_HEAD)[0][0]
         return BEFORE_FIRST if found is None else int(found)
 
+    def checkpoint(self, size: int) -> SealedCheckpoint | None:
+        """What was signed over so many events."""
+        row = self._row(_CHECKPOINT, of_size=size)
+        return None if row is None else SealedCheckpoint(size, row[0], read_moment(row[1]))
+
 
 class SQLSealedLog:
     """`provisioning.streaming.SealedLog`, a transaction for each call."""
@@ -68,6 +77,10 @@ class SQLSealedLog:
     def head(self) -> int:
         with self._database.read() as opened:
             return SealedEventsView(self._database, opened, self._organisation_id).head()
+
+    def checkpoint(self, size: int) -> SealedCheckpoint | None:
+        with self._database.read() as opened:
+            return SealedEventsView(self._database, opened, self._organisation_id).checkpoint(size)
 
 
 def _references(row: Row) -> list[str]:

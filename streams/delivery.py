@@ -8,10 +8,20 @@ from typing import Final, Protocol
 
 from directory.ids import OrganisationId, StreamId
 from provisioning.ports import Clock
-from provisioning.streaming import DueLane, HeldLane, Lane, SealedEvent, StoredStream, StreamStore
+from provisioning.streaming import (
+    DueLane,
+    HeldLane,
+    Lane,
+    SealedCheckpoint,
+    SealedEvent,
+    SealedLog,
+    StoredStream,
+    StreamStore,
+)
 from streams.engine import Dead, choose_last, decide
+from streams.formats import measure_in
 from streams.outcomes import Outcome, Verdict
-from streams.records import Batch, EventRecord, make_batch, render_record
+from streams.records import Batch, make_batch
 
 LEASE: Final = timedelta(seconds=90)
 """Longer than any one attempt takes."""
@@ -88,7 +98,7 @@ class Delivery:
         self, lane: Lane, stream: StoredStream, destination: Destination
     ) -> tuple[Outcome | None, Lane | None]:
         """One batch: what came back, and the lane as it is now; None in its place when it is ours no more."""
-        batch = self._next_batch(lane)
+        batch = self._next_batch(lane, measure_in(stream))
         if batch is None:
             return None, replace(lane, due_at=self._clock())
         lane = replace(lane, batch_last=batch.last)
@@ -110,7 +120,7 @@ class Delivery:
             return outcome, None
         return outcome, step.lane
 
-    def _next_batch(self, lane: Lane) -> Batch | None:
+    def _next_batch(self, lane: Lane, measure: Callable[[SealedEvent], int]) -> Batch | None:
         log = self._store.log(lane.organisation_id)
         if lane.batch_last is not None:
             events = [
@@ -118,15 +128,17 @@ class Delivery:
                 for event in log.after(lane.position, min(lane.batch_last - lane.position, lane.size + 1))
                 if event.leaf_index <= lane.batch_last
             ]
-            return make_batch(lane, events, lane.batch_last)
+            return make_batch(lane, events, lane.batch_last, _checkpoint(log, lane, lane.batch_last))
         # The head comes first: what is sealed between the two readings must not look like a gap.
         head = log.head() if lane.until is None else lane.until
         events = list(log.after(lane.position, lane.size))
-        last = choose_last(lane, events, _size) if events else max(head, lane.position)
+        last = choose_last(lane, events, measure) if events else max(head, lane.position)
         if last == lane.position:
             return None
-        return make_batch(lane, [event for event in events if event.leaf_index <= last], last)
+        taken = [event for event in events if event.leaf_index <= last]
+        return make_batch(lane, taken, last, _checkpoint(log, lane, last))
 
 
-def _size(event: SealedEvent) -> int:
-    return len(render_record(EventRecord(event))) + 1
+def _checkpoint(log: SealedLog, lane: Lane, last: int) -> SealedCheckpoint | None:
+    """The checkpoint over all up to there: what reaches the head ends with it. One event is tried by itself."""
+    return log.checkpoint(last + 1) if lane.size > 1 else None

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from provisioning.streaming import MOST_EVENTS, Lane, SealedEvent
 from streams.outcomes import Outcome, Verdict
-from streams.records import Batch, EventRecord, GapRecord
+from streams.records import Batch, CheckpointRecord, EventRecord, GapRecord
 
 MOST_BYTES: Final = 1_048_576 - 4096
 """Of a batch, without what a destination puts around it."""
@@ -123,6 +123,9 @@ def _narrow(lane: Lane, batch: Batch, outcome: Outcome, now: datetime) -> Step:
     if isinstance(gap, GapRecord) and len(batch.records) > 1:
         # It goes alone, so that it is told whatever becomes of the event.
         return Step(replace(lane, size=1, batch_last=gap.last, due_at=now))
+    if isinstance(batch.records[-1], CheckpointRecord):
+        # The same without it; a batch of one event never has one.
+        return Step(replace(lane, size=1, batch_last=batch.last, due_at=now))
     if not events:
         return _stop(lane, f"{outcome.text} to the notice of a gap")
     if isinstance(batch.records[-1], GapRecord):

@@ -6,11 +6,12 @@ A body is canonical (RFC 8785), so that whoever has parsed the record can write 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
 
 from directory.ids import StreamId
-from provisioning.streaming import Lane, SealedEvent
+from provisioning.streaming import Lane, SealedCheckpoint, SealedEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,16 @@ class GapRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """What was signed over all events up to here. Kept by the receiver, it is a head that nobody can take back.
+
+    It is a record and no event: an event would be followed by the next checkpoint, for ever.
+    """
+
+    checkpoint: SealedCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRecord:
     """The event of a test, sent ahead of its place in the log."""
 
@@ -38,7 +49,7 @@ class ProbeRecord:
     at: datetime
 
 
-Record = EventRecord | GapRecord | ProbeRecord
+Record = EventRecord | GapRecord | CheckpointRecord | ProbeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Batch:
 
     @property
     def events(self) -> tuple[EventRecord | ProbeRecord, ...]:
-        return tuple(record for record in self.records if not isinstance(record, GapRecord))
+        return tuple(record for record in self.records if isinstance(record, EventRecord | ProbeRecord))
 
 
 def find_records(
@@ -80,11 +91,14 @@ def find_records(
     return tuple(records)
 
 
-def make_batch(lane: Lane, events: Sequence[SealedEvent], last: int) -> Batch:
-    """What is sent behind the lane's position, up to and with `last`."""
+def make_batch(
+    lane: Lane, events: Sequence[SealedEvent], last: int, checkpoint: SealedCheckpoint | None = None
+) -> Batch:
+    """What is sent behind the lane's position, up to and with `last`, and the checkpoint over all that."""
+    records = find_records(events, lane.position, last, is_replay=lane.is_replay)
     return Batch(
         stream_id=lane.stream_id,
-        records=find_records(events, lane.position, last, is_replay=lane.is_replay),
+        records=records if checkpoint is None else (*records, CheckpointRecord(checkpoint)),
         first=lane.position + 1,
         last=last,
         is_replay=lane.is_replay,
@@ -101,6 +115,13 @@ def record_fields(record: Record) -> Mapping[str, object]:
     match record:
         case GapRecord():
             return {"from": record.first, "record": "stream.gap", "to": record.last}
+        case CheckpointRecord():
+            return {
+                "note": record.checkpoint.note,
+                "record": "log.checkpoint",
+                "sealed_at": render_moment(record.checkpoint.sealed_at),
+                "size": record.checkpoint.size,
+            }
         case ProbeRecord():
             return {
                 "body": orjson.Fragment(record.body),
@@ -117,7 +138,7 @@ def record_fields(record: Record) -> Mapping[str, object]:
                 "leaf_index": event.leaf_index,
                 "names": event.names,
                 "record": "event",
-                "sealed_at": _moment(event.sealed_at),
+                "sealed_at": render_moment(event.sealed_at),
             }
             if record.is_replay:
                 fields["replay"] = True
@@ -125,10 +146,12 @@ def record_fields(record: Record) -> Mapping[str, object]:
 
 
 def record_id(record: Record) -> str:
-    """What a receiver may know the record by: the event's id; a gap by its ends."""
+    """What a receiver may know the record by, within its stream: the event's id; a gap by its ends."""
     match record:
         case GapRecord():
             return f"gap-{record.first}-{record.last}"
+        case CheckpointRecord():
+            return f"checkpoint-{record.checkpoint.size}"
         case ProbeRecord():
             return record.event_id
         case EventRecord():
@@ -136,16 +159,31 @@ def record_id(record: Record) -> str:
 
 
 def record_time(record: Record, otherwise: datetime) -> datetime:
-    """When the event happened, by its body."""
+    """When the event happened, by its body; a gap has no time of its own."""
     match record:
         case GapRecord():
             return otherwise
+        case CheckpointRecord():
+            return record.checkpoint.sealed_at
         case ProbeRecord():
             return record.at
         case EventRecord():
-            time = orjson.loads(record.event.body).get("time", "")
-            return datetime.fromisoformat(time) if time else otherwise
+            time = read_body(record).get("time", "")
+            try:
+                return datetime.fromisoformat(time)
+            except (TypeError, ValueError):
+                return record.event.sealed_at
 
 
-def _moment(at: datetime) -> str:
+def read_body(record: EventRecord | ProbeRecord) -> Mapping[str, Any]:
+    """The event, as far as it is one: nothing where the bytes are none."""
+    try:
+        read: object = orjson.loads(record.event.body if isinstance(record, EventRecord) else record.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def render_moment(at: datetime) -> str:
+    """RFC 3339 in milliseconds, with the Z of UTC."""
     return f"{at.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"

@@ -101,6 +101,11 @@ def test_sealed_events_come_with_their_names(fresh_database: Database, tenant: T
     assert found[0].names == {f"pii:{ref}": {"display_name": "Ann"}}
     assert (found[1].names, found[0].sealed_at) == ({}, NOW)
     assert [event.leaf_index for event in log.after(1, 1)] == [2]
+    signed = log.checkpoint(4)
+    assert signed is not None
+    assert (signed.size, signed.sealed_at) == (4, NOW)
+    assert str(tenant.organisation_id) in signed.note
+    assert log.checkpoint(3) is None
     remove_events(fresh_database, tenant.organisation_id, 0, 1)
     assert [event.leaf_index for event in log.after(-1, 10)] == [2, 3]
     assert SQLStreamStore(fresh_database).log(OrganisationId(new_id())).head() == -1

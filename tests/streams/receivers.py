@@ -25,9 +25,12 @@ class Received:
     def document(self) -> Any:  # noqa: ANN401 - whatever was sent
         return orjson.loads(self.body)
 
+    def records(self, kind: str) -> list[Any]:
+        return [one for one in self.document["data"]["records"] if one["record"] == kind]
+
     @property
     def leaves(self) -> list[int]:
-        return [one["leaf_index"] for one in self.document["data"]["records"] if one["record"] == "event"]
+        return [one["leaf_index"] for one in self.records("event")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,19 @@ from datetime import timedelta
 import pytest
 
 from directory.ids import OrganisationId, StreamId
-from provisioning.streaming import Lane, SealedEvent
+from provisioning.streaming import Lane, SealedCheckpoint, SealedEvent
 from streams.breaker import Breakers
 from streams.engine import MOST_BYTES, MOST_DEAD_IN_ROW, Step, back_off, choose_last, decide
 from streams.outcomes import TAKEN, Outcome, Verdict, judge, parse_retry_after
-from streams.records import EventRecord, GapRecord, find_records, make_batch, record_time
+from streams.records import (
+    CheckpointRecord,
+    EventRecord,
+    GapRecord,
+    find_records,
+    make_batch,
+    record_id,
+    record_time,
+)
 from streams.webhook import parse_secret, render_secret
 from tests.streams.test_syslog import NOW, event
 
@@ -99,6 +107,20 @@ def test_a_gap_is_told_apart_from_an_event_that_is_not_fit() -> None:
     stopped = step(LANE, [], 6, UNFIT)
     assert stopped.failure == "answered 400 to the notice of a gap"
     assert stopped.lane.position == 4
+
+
+def test_a_checkpoint_is_told_apart_from_an_event_that_is_not_fit() -> None:
+    signed = SealedCheckpoint(6, "note", NOW)
+
+    batch = make_batch(LANE, events(5), 5, signed)
+    retried = decide(LANE, batch, UNFIT, now=NOW, chance=0.5)
+
+    assert [record_id(one) for one in batch.records] == ["event-5", "checkpoint-6"]
+    # A batch of one has no checkpoint, so that what is refused now is the event.
+    assert (retried.lane.size, retried.lane.batch_last, retried.dead) == (1, 5, ())
+    assert record_time(CheckpointRecord(signed), NOW) == NOW
+    taken = decide(LANE, batch, replace(TAKEN, unfit=(1,)), now=NOW, chance=0.5)
+    assert (taken.dead, taken.lane.position) == ((), 5)
 
 
 def test_who_takes_no_event_at_all_is_stopped() -> None:

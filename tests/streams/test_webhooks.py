@@ -10,11 +10,14 @@ import orjson
 import pytest
 
 from audit.body import parse_body
+from audit.checkpoint import parse_checkpoint, verify_note
+from audit.tree import RightEdge, leaf_hash
 from directory.ids import StreamId
 from directory.stream_changes import PauseStream, PutStream, RemoveStream, ReplayStream, ResumeStream
 from provisioning.ports import EventQuery
 from provisioning.streaming import Lane, StoredStream
 from service.administration import Administration
+from service.log_keys import load_log_keys
 from service.metrics import Metrics
 from service.streams import StreamSender, probe_stream
 from streams.outcomes import Verdict
@@ -106,11 +109,46 @@ def test_a_receiver_can_verify_the_signature_and_the_body(scene: Scene) -> None:
     assert got.headers["webhook-signature"] == f"v1,{wanted}"
     with scene.world.read() as reader:
         bodies = [body for _, body in reader.events(EventQuery(limit=1000))]
-    records = got.document["data"]["records"]
+    records = got.records("event")
     assert [orjson.dumps(one["body"], option=orjson.OPT_SORT_KEYS) for one in records] == bodies
     assert all(body in got.body for body in bodies)
     named = [name for one in records for name in one["names"].values()]
     assert any("olivia" in str(name).lower() for name in named)
+
+
+def test_what_reaches_the_head_ends_with_a_checkpoint_that_proves_it(scene: Scene) -> None:
+    """What a receiver can do with what it was sent, the service's public key, and nothing else."""
+    scene.pump()
+    scene.write(3)
+    scene.pump()
+    vkeys = load_log_keys(scene.world.wiring.settings).vkeys
+
+    edge, kept = RightEdge(), []
+    for got in scene.receiver.received:
+        for record in got.document["data"]["records"]:
+            if record["record"] == "event":
+                body = orjson.dumps(record["body"], option=orjson.OPT_SORT_KEYS)
+                edge = edge.append([leaf_hash(body)])
+            else:
+                checkpoint = parse_checkpoint(verify_note(record["note"], vkeys).text)
+                assert checkpoint.origin.endswith(f"/audit/{scene.world.organisation_id}")
+                assert (checkpoint.size, checkpoint.root) == (edge.size, edge.root())
+                kept.append(checkpoint.size)
+
+    assert kept == [scene.head + 1, scene.head + 4]
+
+
+def test_a_receiver_that_takes_no_checkpoint_gets_every_event(scene: Scene) -> None:
+    scene.receiver.rule = lambda got: Reply(400 if got.records("log.checkpoint") else 200)
+
+    for _ in range(3):
+        last = scene.write()
+        scene.pump(2)
+
+    assert scene.receiver.leaves == list(range(last + 1))
+    assert scene.stream().state == "active"
+    with scene.world.read() as reader:
+        assert reader.streams.dead_letters(scene.stream_id, 10) == []
 
 
 def test_while_secrets_rotate_both_sign(scene: Scene) -> None:
@@ -224,7 +262,8 @@ def test_a_gap_up_to_the_end_is_told(scene: Scene) -> None:
     scene.pump(2)
 
     (got,) = scene.receiver.received
-    assert got.document["data"]["records"] == [{"from": 0, "record": "stream.gap", "to": scene.head}]
+    assert got.document["data"]["records"][0] == {"from": 0, "record": "stream.gap", "to": scene.head}
+    assert [one["size"] for one in got.records("log.checkpoint")] == [scene.head + 1]
     assert scene.lane().position == scene.head
 
 
@@ -238,7 +277,7 @@ def test_a_replay_runs_beside_the_live_delivery(scene: Scene) -> None:
     (got,) = scene.receiver.taken
     assert got.document["data"]["replay"] is True
     assert got.leaves == list(range(2, scene.head + 1))
-    assert all(record["replay"] for record in got.document["data"]["records"])
+    assert all(record["replay"] for record in got.records("event"))
     with pytest.raises(KeyError):
         scene.lane("replay")
     assert scene.lane().position == scene.head
@@ -276,7 +315,7 @@ def test_a_test_sends_a_real_event(scene: Scene) -> None:
     assert (record["body"]["action"], record["leaf_index"], record["test"]) == ("stream.tested", None, True)
     scene.seal()
     scene.pump()
-    assert scene.receiver.received[-1].document["data"]["records"][-1]["body"] == record["body"]
+    assert scene.receiver.received[-1].records("event")[-1]["body"] == record["body"]
 
 
 def test_secrets_stand_nowhere_in_clear(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
