@@ -315,6 +315,7 @@ _KEY = ("key_id", "values")
 _STREAM = (
     "name",
     "destination",
+    "format",
     "version",
     "state",
     "reason",
@@ -325,7 +326,8 @@ _STREAM = (
     "event_id",
 )
 
-_TOKEN = ("name", "prefix", "directory_id", "expires_at", "days")
+# `kind` is said of tokens that open no directory.
+_TOKEN = ("name", "prefix", "directory_id", "expires_at", "days", "kind")
 
 _SPECS = (
     _action("user.created", "{actor} added {subject} to the directory", *_USER),
@@ -602,13 +604,13 @@ _SPECS = (
     ),
     _action(
         "token.created",
-        "{actor} created the token {name}[ for {object}][, good until {expires_at}]",
+        "{actor} created the[ {kind}] token {name}[ for {object}][, good until {expires_at}]",
         *_TOKEN,
         required=("name", "prefix"),
     ),
     _action(
         "token.revoked",
-        "{actor} revoked the token {name}[ of {object}][ from {expires_at} on]",
+        "{actor} revoked the[ {kind}] token {name}[ of {object}][ from {expires_at} on]",
         *_TOKEN,
         required=("name", "prefix"),
     ),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from directory.audit_token_changes import AuditTokenChange
 from directory.facts import GroupFacts, UserFacts
 from directory.ids import (
     DirectoryId,
@@ -396,6 +397,7 @@ AdministratorChange = (
     | RejectStaged
     | SSOChange
     | StreamChange
+    | AuditTokenChange
 )
 
 Change = DirectoryChange | AdministratorChange

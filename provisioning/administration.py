@@ -5,6 +5,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, get_args
 
+from directory.audit_token_changes import AuditTokenChange
 from directory.changes import (
     AcceptInvitation,
     AddDomain,
@@ -37,6 +38,7 @@ from directory.changes import (
 )
 from directory.sso_changes import SSOChange
 from directory.stream_changes import StreamChange
+from provisioning.audit_token_statements import AUDIT_TOKEN_HANDLERS
 from provisioning.directory_secrets import put_directory_secret
 from provisioning.directory_statements import put_directory
 from provisioning.domains import add_domain
@@ -86,6 +88,7 @@ _WITHOUT_ACCESS = (
     NoteTokenEnding,
     *get_args(SSOChange),
     *get_args(StreamChange),
+    *get_args(AuditTokenChange),
 )
 
 
@@ -145,4 +148,5 @@ _HANDLERS: dict[type, Callable[[Work, Any], None]] = {
     RejectStaged: reject_staged,
     **sso_handlers(check_may_assign),
     **STREAM_HANDLERS,
+    **AUDIT_TOKEN_HANDLERS,
 }

@@ -29,6 +29,7 @@ from directory.ids import (
 from mappings.catalogue import Catalogue
 from mappings.rules import GroupNode, Rule
 from mappings.scopes import ScopeNode
+from provisioning.audit_tokens import AuditTokenReader, AuditTokenWriter
 from provisioning.logins import SSOReader, SSOWriter
 from provisioning.push_guard import PushWindow
 from provisioning.resources import ResourceReader, StoredToken
@@ -272,6 +273,10 @@ class Reader(Protocol):
     def streams(self) -> StreamReader:
         """Streams of the log, in this same transaction."""
 
+    @property
+    def audit_tokens(self) -> AuditTokenReader:
+        """Tokens of auditors, in this same transaction."""
+
     def secret(self, holder: str, name: str) -> bytes | None:
         """What a directory or a connection keeps to itself under a name. Raises when it cannot be unsealed."""
 
@@ -312,6 +317,9 @@ class Writer(Reader, Protocol):
 
     @property
     def streams(self) -> StreamWriter: ...
+
+    @property
+    def audit_tokens(self) -> AuditTokenWriter: ...
 
     def attempt(self) -> AbstractContextManager[None]:
         """A part of the transaction: left by an exception, what was written in it is taken back and nothing else."""

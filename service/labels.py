@@ -50,6 +50,8 @@ def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody])
         names[directory.directory_id] = f"directory '{directory.name}'"
     for token in reader.tokens():
         names[token.token_id] = f"'{token.name}' of directory '{token.directory_name}'"
+    for auditor in reader.audit_tokens.all():
+        names[auditor.token_id] = f"'{auditor.name}'"
     for node in model.scopes.nodes():
         names[node.scope_id] = f"'{node.name}'"
     names[state.organisation_id] = f"'{state.name}'"

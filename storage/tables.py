@@ -22,13 +22,14 @@ from sqlalchemy import (
     text,
 )
 
-from storage import sso_tables, stream_tables
+from storage import audit_token_tables, sso_tables, stream_tables
 from storage.schema import organisation_column, partial_index
 from storage.types import Document, Id, Key, Moment, NameKey, RowNumber
 
 # One schema, of which the tables of single sign-on and of streams are a part.
 metadata = sso_tables.metadata
 stream = stream_tables.stream
+audit_token = audit_token_tables.audit_token
 
 
 environment = Table(

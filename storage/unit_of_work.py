@@ -8,6 +8,7 @@ from sqlalchemy import text
 from directory.ids import OrganisationId
 from provisioning.ports import Reader, Writer
 from storage.access import AccessReader, AccessWriter
+from storage.audit_tokens import AuditTokensReading, AuditTokensWriting
 from storage.configuration import ConfigurationReader, ConfigurationWriter
 from storage.engine import Database
 from storage.facts import FactsReader, FactsWriter
@@ -45,6 +46,7 @@ class StoreReader(
     ResourcesReader,
     SSOReading,
     StreamsReading,
+    AuditTokensReading,
 ):
     """Everything of one organisation, to be read."""
 
@@ -52,6 +54,7 @@ class StoreReader(
 class StoreWriter(
     SSOWriting,
     StreamsWriting,
+    AuditTokensWriting,
     StoreReader,
     OrganisationWriter,
     MembersWriter,

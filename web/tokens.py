@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 _PREFIX_LETTERS = 8
 _SECRET_BYTES = 32
-_FORM = re.compile(r"(usher_scim_[a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
+_FORM = re.compile(r"(usher_(scim|audit)_[a-z2-7]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
+
+SCIM = "scim"
+AUDIT = "audit"
+"""What a token opens: a directory to be written, or an organisation's record to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +31,21 @@ class FreshToken:
         return f"FreshToken({self.prefix})"
 
 
-def make_token(random: bytes) -> FreshToken:
+def make_token(random: bytes, purpose: str = SCIM) -> FreshToken:
     """Make a token of 48 random bytes."""
     if len(random) < _SECRET_BYTES + _PREFIX_LETTERS:
         raise ValueError(f"a token needs {_SECRET_BYTES + _PREFIX_LETTERS} random bytes, got {len(random)}")
     letters = base64.b32encode(random[_SECRET_BYTES:]).decode().lower()[:_PREFIX_LETTERS]
     secret = base64.urlsafe_b64encode(random[:_SECRET_BYTES]).decode().rstrip("=")
-    prefix = f"usher_scim_{letters}"
+    prefix = f"usher_{purpose}_{letters}"
     text = f"{prefix}_{secret}"
     return FreshToken(text, prefix, digest(text))
 
 
-def read_prefix(text: str) -> str:
-    """The prefix of a token's text; empty when the text is no token."""
+def read_prefix(text: str, purpose: str = SCIM) -> str:
+    """The prefix of a token's text; empty when the text is no token of that purpose."""
     found = _FORM.fullmatch(text)
-    return found[1] if found else ""
+    return found[1] if found and found[2] == purpose else ""
 
 
 def digest(text: str) -> bytes:

@@ -9,6 +9,7 @@ from service.cli.audit_replay import replay
 from service.cli.audit_reports import report
 from service.cli.audit_reviews import review
 from service.cli.audit_sealing import prove, prove_consistency_, seal, seal_status, verify
+from service.cli.audit_tokens import token
 from service.cli.frame import UsherGroup
 
 
@@ -29,6 +30,7 @@ for command in (
     prove_consistency_,
     verify,
     replay,
+    token,
     rotate_key,
     restore,
 ):

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from audit.actors import Actor, AdminActor, ApiKeyActor, LoginActor, RunActor, SystemActor, TokenActor
+from directory.audit_token_changes import AuditTokenChange
 from directory.changes import (
     AcceptInvitation,
     AddDomain,
@@ -300,6 +301,7 @@ def test_every_statement_of_the_union_is_tried(office: Office) -> None:
         NoteTokenEnding,
         *get_args(SSOChange),
         *get_args(StreamChange),
+        *get_args(AuditTokenChange),
     }
     assert tried | elsewhere == set(get_args(AdministratorChange))
 

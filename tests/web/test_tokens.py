@@ -2,7 +2,7 @@
 
 import pytest
 
-from web.tokens import digest, is_same, make_token, read_prefix
+from web.tokens import AUDIT, digest, is_same, make_token, read_prefix
 
 RANDOM = bytes(range(48))
 
@@ -42,3 +42,12 @@ def test_only_the_very_text_is_the_token() -> None:
     assert is_same(token.text, token.sha256)
     assert not is_same(token.text[:-1] + "9", token.sha256)
     assert not is_same("", token.sha256)
+
+
+def test_a_token_is_read_for_its_own_purpose_only() -> None:
+    text = make_token(RANDOM, AUDIT).text
+
+    assert text.startswith("usher_audit_eaqseize_")
+    assert read_prefix(text, AUDIT) == "usher_audit_eaqseize"
+    assert read_prefix(text) == ""
+    assert read_prefix(make_token(RANDOM).text, AUDIT) == ""
