@@ -161,7 +161,11 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A checked environment. `forbidden` holds what may never be added to a role, by anything (B-R7)."""
+    """A checked environment. `forbidden` holds what may never be added to a role, by anything (B-R7).
+
+    `audit_permission` is what a member must be allowed at the organisation to read its record; where it is None, the
+    owner alone may.
+    """
 
     id: EnvironmentId
     name: str
@@ -177,6 +181,7 @@ class Catalogue:
     plans: Mapping[str, Plan]
     is_plan_required: bool
     owner_permissions: frozenset[str]
+    audit_permission: str | None
     forbidden: Mapping[RoleId, frozenset[str]]
     switches: Mapping[str, Switch]
     rulings: Mapping[str, Ruling]
@@ -357,6 +362,7 @@ _REQUIRED = (
 )
 _OPTIONAL = (
     "default_role",
+    "audit_permission",
     "conditions",
     "owner_permissions",
     "presets",
@@ -417,6 +423,7 @@ class _Loader:
             plans=MappingProxyType(self._each(fields, "plans", _PLAN_NAME, self._plan)),
             is_plan_required=self.read.flag(fields["plan_required"], "plan_required"),
             owner_permissions=self.owner_permissions,
+            audit_permission=self._audit_permission(fields.get("audit_permission")),
             forbidden=MappingProxyType(self.forbidden),
             switches=MappingProxyType(self._each(fields, "switches", _PLAIN_NAME, self._switch)),
             rulings=MappingProxyType(self.rulings),
@@ -655,6 +662,17 @@ class _Loader:
         elif ROOT_KIND not in role.scope_kinds:
             self.read.note(node, f"administrator_role {role_id!r} cannot be granted at the organisation")
         return role_id
+
+    def _audit_permission(self, node: yaml.Node | None) -> str | None:
+        if node is None:
+            return None
+        name = self.read.text(node, "audit_permission")
+        permission = self.permissions.get(name)
+        if permission is None:
+            self.read.note(node, f"audit_permission {name!r} is none of the permissions")
+        elif not permission.needs_organisation:
+            self.read.note(node, f"audit_permission {name!r} must be one that is held at the organisation")
+        return name
 
     def _default_role(self, node: yaml.Node | None) -> RoleId | None:
         if node is None:

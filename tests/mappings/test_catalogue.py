@@ -351,6 +351,16 @@ FREE = "  Free: {label: Free, seats: 3}\n"
             "role: Boss\ndefault_role: Boss",
             "6: default_role 'Boss' is an administrator; nobody is one by default",
         ),
+        (
+            "role: Boss",
+            "role: Boss\naudit_permission: log.read",
+            "6: audit_permission 'log.read' is none of the permissions",
+        ),
+        (
+            "role: Boss",
+            "role: Boss\naudit_permission: doors.open",
+            "6: audit_permission 'doors.open' must be one that is held at the organisation",
+        ),
         ("plan_required: false", "plan_required: no", "6: plan_required must be true or false"),
         ("plan_required: false", "plan_required: 'true'", "6: plan_required must be true or false"),
         ("id: small", "id: small\nid: large", "2: 'id' is given twice in the catalogue, first on line 1"),
@@ -548,6 +558,19 @@ def test_default_role_may_be_left_out_or_an_ordinary_role() -> None:
     named = load_catalogue(with_line("role: Boss", "role: Boss\ndefault_role: Guest"), source="x")
 
     assert (load_catalogue(SMALL, source="x").default_role, named.default_role) == (None, "Guest")
+
+
+def test_who_reads_the_record_is_said_by_a_permission_or_it_is_the_owner_alone() -> None:
+    named = load_catalogue(with_line("role: Boss", "role: Boss\naudit_permission: people.invite"), source="x")
+
+    assert (load_catalogue(SMALL, source="x").audit_permission, named.audit_permission) == (
+        None,
+        "people.invite",
+    )
+    assert (MINIKAI.audit_permission, MINUT.audit_permission) == (
+        "settings.audit_logs.read",
+        "audit_log.read",
+    )
 
 
 def test_marks_are_the_words_themselves_when_not_given() -> None:
