@@ -1,6 +1,6 @@
-"""One POST to a destination, and what its answer means. Of an answer no more than its beginning is read."""
+"""One request to a destination, and what its answer means. Of an answer no more than its beginning is read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from provisioning.ports import Clock
@@ -26,8 +26,23 @@ class Poster:
         self, url: str, body: bytes, headers: Mapping[str, str], *, max_bytes: int = ANSWER_BYTES
     ) -> tuple[Outcome, Answer | None]:
         """The same with the answer, for those who must look into it."""
+        return self._exchange(
+            lambda: self._outgoing.post(url, body, max_bytes=max_bytes, headers=headers, cut=True)
+        )
+
+    def put(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[Outcome, Answer | None]:
+        """Store under an address, for those who look into the answer."""
+        return self._exchange(
+            lambda: self._outgoing.put(url, body, max_bytes=ANSWER_BYTES, headers=headers, cut=True)
+        )
+
+    def head(self, url: str, headers: Mapping[str, str]) -> tuple[Outcome, Answer | None]:
+        """Ask what is at an address."""
+        return self._exchange(lambda: self._outgoing.head(url, headers=headers))
+
+    def _exchange(self, send: Callable[[], Answer]) -> tuple[Outcome, Answer | None]:
         try:
-            answer = self._outgoing.post(url, body, max_bytes=max_bytes, headers=headers, cut=True)
+            answer = send()
         except OutgoingError as error:
             verdict = Verdict.REFUSED if error.code in _NEVER else Verdict.LATER
             return Outcome(verdict, str(error)), None

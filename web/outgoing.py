@@ -89,6 +89,22 @@ class Outgoing:
         """Send a body to an address. `cut` shortens an answer that is too long. Raises OutgoingError."""
         return self._send("POST", url, max_bytes=max_bytes, headers=headers or {}, body=body, cut=cut)
 
+    def put(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        cut: bool = False,
+    ) -> Answer:
+        """Store a body under an address; else as `post`."""
+        return self._send("PUT", url, max_bytes=max_bytes, headers=headers or {}, body=body, cut=cut)
+
+    def head(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """What reading an address would be answered with, but for the body. Raises OutgoingError."""
+        return self._send("HEAD", url, max_bytes=0, headers=headers or {})
+
     def close(self) -> None:
         self._pool.close()
 

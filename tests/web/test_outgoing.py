@@ -37,6 +37,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self.rfile.read(int(self.headers["Content-Length"])))
 
+    def do_PUT(self) -> None:
+        self._answer(b"put " + self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+
     def _answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("X-Answer", "yes")
@@ -107,6 +115,17 @@ def test_a_body_is_sent_whole(serve: Serve, certificates: Certificates) -> None:
         answer = outgoing.post(f"https://localhost:{port}/", b"logout_token=1", max_bytes=100)
 
     assert answer.body == b"logout_token=1"
+
+
+def test_a_body_is_stored_and_asked_after(serve: Serve, certificates: Certificates) -> None:
+    port = serve(certificates.good)
+
+    with _outgoing(certificates.authority) as outgoing:
+        stored = outgoing.put(f"https://localhost:{port}/", b"object", max_bytes=5, cut=True)
+        known = outgoing.head(f"https://localhost:{port}/")
+
+    assert stored.body == b"put o"
+    assert (known.status, known.headers["content-length"], known.body) == (200, "5000", b"")
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(serve: Serve, certificates: Certificates) -> None:
