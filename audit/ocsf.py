@@ -196,6 +196,8 @@ ROWS: Mapping[str, Row] = MappingProxyType(
                 "export.created": 2,
             },
         ),
+        "stream.dead_lettered": Row(ENTITY_MANAGEMENT, OTHER, severity_id=_MEDIUM),
+        "stream.failed": Row(ENTITY_MANAGEMENT, OTHER, severity_id=_HIGH),
         "sync.blocked": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
         "guard.refused": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
         "command.refused": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
@@ -236,9 +238,11 @@ ROWS: Mapping[str, Row] = MappingProxyType(
                 "review.finished": OTHER,
                 "stream.created": 1,
                 "stream.updated": 3,
-                "stream.deleted": 4,
+                "stream.removed": 4,
                 "stream.paused": 12,
                 "stream.resumed": 13,
+                "stream.tested": OTHER,
+                "stream.replayed": OTHER,
             },
         ),
     }
@@ -278,7 +282,7 @@ def to_ocsf(
         "metadata": _render_metadata(body, leaf_index, product_version),
         "severity": _SEVERITIES[severity_id],
         "severity_id": severity_id,
-        "time": _to_milliseconds(body["time"]),
+        "time": to_milliseconds(body["time"]),
         "type_name": f"{CLASS_NAMES[row.class_uid]}: {activity if row.activity_id != OTHER else 'Other'}",
         "type_uid": row.class_uid * 100 + row.activity_id,
         "unmapped": {name: part for name, part in body.items() if name in _UNMAPPED},
@@ -414,5 +418,6 @@ def _to_text(value: ValueBody) -> str:
     return f"{value['len']} bytes" if isinstance(value, dict) else str(value)
 
 
-def _to_milliseconds(moment: str) -> int:
+def to_milliseconds(moment: str) -> int:
+    """A moment of an event since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1_000)

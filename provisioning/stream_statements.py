@@ -26,6 +26,7 @@ from provisioning.stream_settings import (
     TOKEN,
     find_host,
     find_stream_faults,
+    format_of,
     shown_destination,
 )
 from provisioning.streaming import (
@@ -97,6 +98,11 @@ def put_stream(work: Work, change: PutStream) -> None:
                 "destination",
                 shown_destination(known.kind, known.settings) if known else None,
                 shown_destination(change.kind, change.settings),
+            ),
+            FieldChange(
+                "format",
+                format_of(known.kind, known.settings) if known else None,
+                format_of(change.kind, change.settings),
             ),
             FieldChange("version", known.version if known else None, stream.version),
             *(

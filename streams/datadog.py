@@ -10,19 +10,26 @@ import orjson
 
 from provisioning.ports import Clock
 from provisioning.stream_settings import Setting
+from streams.formats import Render
 from streams.outcomes import Outcome
 from streams.posting import Poster
-from streams.records import Batch, record_fields, record_time
+from streams.records import Batch, record_time
 
 
 class Datadog:
     """Posts batches to the intake."""
 
     def __init__(
-        self, poster: Poster, clock: Clock, settings: Mapping[str, Setting], secrets: Mapping[str, bytes]
+        self,
+        poster: Poster,
+        clock: Clock,
+        render: Render,
+        settings: Mapping[str, Setting],
+        secrets: Mapping[str, bytes],
     ) -> None:
         self._poster = poster
         self._clock = clock
+        self._render = render
         self._url = str(settings["url"])
         self._key = secrets["api_key"].decode("ascii")
         self._fields = {
@@ -36,7 +43,8 @@ class Datadog:
         entries = [
             {
                 **self._fields,
-                "message": dict(record_fields(record)),
+                # A text, as the interface has it; one that is JSON is taken apart there.
+                "message": self._render(record).decode(),
                 "timestamp": int(record_time(record, now).timestamp() * 1000),
             }
             for record in batch.records

@@ -9,25 +9,28 @@ from typing import Final, Protocol
 from directory.ids import OrganisationId, StreamId
 from provisioning.ports import Clock
 from provisioning.streaming import (
+    MOST_EVENTS,
     DueLane,
     HeldLane,
     Lane,
+    LaneStore,
     SealedCheckpoint,
     SealedEvent,
     SealedLog,
     StoredStream,
-    StreamStore,
 )
 from streams.engine import Dead, choose_last, decide
 from streams.formats import measure_in
 from streams.outcomes import Outcome, Verdict
-from streams.records import Batch, make_batch
+from streams.records import Batch, EventRecord, make_batch
 
 LEASE: Final = timedelta(seconds=90)
 """Longer than any one attempt takes."""
 
 BATCHES_IN_TURN: Final = 20
 """Then it is somebody else's turn."""
+
+_WINDOWS: Final = 20
 
 
 class Destination(Protocol):
@@ -38,13 +41,28 @@ class Destination(Protocol):
 
 Open = Callable[[HeldLane], AbstractContextManager[Destination]]
 
+Pick = Callable[[SealedEvent], bool]
+"""Whether a stream wants the event. What it does not want moves its position and is not sent."""
+
+Measure = Callable[[SealedEvent], int]
+"""How many octets the event takes in a batch."""
+
 
 class Notes(Protocol):
     """Where it is written down what deliveries meet with. A stream that has gone meanwhile is no matter."""
 
+    def tried(self, stream: StoredStream, batch: Batch, outcome: Outcome) -> None:
+        """What came of one attempt."""
+
     def dead(self, organisation_id: OrganisationId, stream_id: StreamId, dead: Dead) -> None: ...
 
     def failed(self, organisation_id: OrganisationId, stream_id: StreamId, reason: str) -> None: ...
+
+    def stuck(self, organisation_id: OrganisationId, stream_id: StreamId, trouble: str) -> None:
+        """The destination has not taken a batch for some minutes."""
+
+    def recovered(self, organisation_id: OrganisationId, stream_id: StreamId) -> None:
+        """It takes them again."""
 
 
 class Delivery:
@@ -52,7 +70,7 @@ class Delivery:
 
     def __init__(
         self,
-        store: StreamStore,
+        store: LaneStore,
         open_destination: Open,
         notes: Notes,
         *,
@@ -61,6 +79,8 @@ class Delivery:
         owner: str,
         lease: timedelta = LEASE,
         batches_in_turn: int = BATCHES_IN_TURN,
+        pick: Callable[[StoredStream], Pick] | None = None,
+        measure: Callable[[StoredStream], Measure] = measure_in,
     ) -> None:
         self._store = store
         self._open = open_destination
@@ -70,6 +90,8 @@ class Delivery:
         self._owner = owner
         self._lease = lease
         self._batches = batches_in_turn
+        self._pick = pick
+        self._measure = measure
 
     def deliver(self, due: DueLane, *, is_stopping: Callable[[], bool] = lambda: False) -> Outcome | None:
         """Take a turn: batches until there is nothing more, something comes back, or others wait.
@@ -98,7 +120,7 @@ class Delivery:
         self, lane: Lane, stream: StoredStream, destination: Destination
     ) -> tuple[Outcome | None, Lane | None]:
         """One batch: what came back, and the lane as it is now; None in its place when it is ours no more."""
-        batch = self._next_batch(lane, measure_in(stream))
+        lane, batch = self._next_batch(lane, stream)
         if batch is None:
             return None, replace(lane, due_at=self._clock())
         lane = replace(lane, batch_last=batch.last)
@@ -106,9 +128,14 @@ class Delivery:
         if not self._store.save(lane, lease_until=self._clock() + self._lease):
             return None, None
         outcome = destination.send(batch)
+        self._notes.tried(stream, batch, outcome)
         step = decide(lane, batch, outcome, now=self._clock(), chance=self._chance())
         for dead in step.dead:
             self._notes.dead(stream.organisation_id, stream.stream_id, dead)
+        if step.is_stuck:
+            self._notes.stuck(stream.organisation_id, stream.stream_id, step.lane.trouble)
+        if step.is_recovered:
+            self._notes.recovered(stream.organisation_id, stream.stream_id)
         if step.is_over:
             self._store.finish(step.lane)
             return outcome, None
@@ -120,23 +147,59 @@ class Delivery:
             return outcome, None
         return outcome, step.lane
 
-    def _next_batch(self, lane: Lane, measure: Callable[[SealedEvent], int]) -> Batch | None:
-        log = self._store.log(lane.organisation_id)
+    def _next_batch(self, lane: Lane, stream: StoredStream) -> tuple[Lane, Batch | None]:
+        """What is sent next, and the lane, which has moved past what the stream does not want."""
+        log, measure = self._store.log(lane.organisation_id), self._measure(stream)
+        if self._pick is not None:
+            return _next_picked(log, lane, self._pick(stream), measure)
         if lane.batch_last is not None:
             events = [
                 event
                 for event in log.after(lane.position, min(lane.batch_last - lane.position, lane.size + 1))
                 if event.leaf_index <= lane.batch_last
             ]
-            return make_batch(lane, events, lane.batch_last, _checkpoint(log, lane, lane.batch_last))
+            return lane, make_batch(lane, events, lane.batch_last, _checkpoint(log, lane, lane.batch_last))
         # The head comes first: what is sealed between the two readings must not look like a gap.
         head = log.head() if lane.until is None else lane.until
         events = list(log.after(lane.position, lane.size))
         last = choose_last(lane, events, measure) if events else max(head, lane.position)
         if last == lane.position:
-            return None
+            return lane, None
         taken = [event for event in events if event.leaf_index <= last]
-        return make_batch(lane, taken, last, _checkpoint(log, lane, last))
+        return lane, make_batch(lane, taken, last, _checkpoint(log, lane, last))
+
+
+def _next_picked(log: SealedLog, lane: Lane, pick: Pick, measure: Measure) -> tuple[Lane, Batch | None]:
+    if lane.batch_last is not None:
+        window = log.after(lane.position, lane.batch_last - lane.position)
+        return lane, pick_from(make_batch(lane, window, lane.batch_last), pick)
+    head = log.head()
+    for _ in range(_WINDOWS):
+        window = log.after(lane.position, MOST_EVENTS)
+        behind = window[-1].leaf_index if window else lane.position
+        end = behind if len(window) == MOST_EVENTS else max(head, behind)
+        wanted = [event for event in window if pick(event)]
+        last = choose_last(lane, wanted, measure) if wanted else end
+        if wanted and last == wanted[-1].leaf_index:
+            last = end
+        if last == lane.position:
+            break
+        seen = [event for event in window if event.leaf_index <= last]
+        batch = pick_from(make_batch(lane, seen, last), pick)
+        if batch.records:
+            return lane, batch
+        lane = replace(lane, position=last)
+    return lane, None
+
+
+def pick_from(batch: Batch, pick: Pick) -> Batch:
+    """The batch without the events that are not wanted. Gaps stay: nobody knows what was in them."""
+    return replace(
+        batch,
+        records=tuple(
+            record for record in batch.records if not isinstance(record, EventRecord) or pick(record.event)
+        ),
+    )
 
 
 def _checkpoint(log: SealedLog, lane: Lane, last: int) -> SealedCheckpoint | None:

@@ -14,7 +14,8 @@ from werkzeug.exceptions import BadRequest, Unauthorized
 from provisioning.ports import Clock
 from provisioning.streaming import BEFORE_FIRST, MOST_EVENTS, SealedEvent, StoredStream, StreamStore
 from streams.engine import MOST_BYTES
-from streams.records import find_records, render_record
+from streams.formats import form_of
+from streams.records import CheckpointRecord, Record, find_records
 
 PATH: Final = "/audit/v1/events"
 _SCHEME: Final = "Bearer "
@@ -40,7 +41,10 @@ def pull_blueprint(store: StreamStore, note_read: NoteRead, clock: Clock) -> Blu
         if store.note_fetched(stream.stream_id, after, clock()):
             # Before anybody sees what was read.
             note_read(stream, after)
-        lines = b",".join(map(render_record, find_records(found, after, last, is_replay=False)))
+        records: list[Record] = [*find_records(found, after, last, is_replay=False)]
+        if records and (checkpoint := log.checkpoint(last + 1)) is not None:
+            records.append(CheckpointRecord(checkpoint))
+        lines = b",".join(map(form_of(stream, clock).render, records))
         has_more = b"true" if last < head else b"false"
         body = b'{"has_more":%s,"next":%d,"records":[%s]}' % (has_more, last, lines)
         return Response(body, content_type="application/json", headers={"Cache-Control": "no-store"})

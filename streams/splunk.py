@@ -10,19 +10,26 @@ import orjson
 
 from provisioning.ports import Clock
 from provisioning.stream_settings import TOKEN, Setting
+from streams.formats import Render
 from streams.outcomes import Outcome
 from streams.posting import Poster
-from streams.records import Batch, record_fields, record_time
+from streams.records import Batch, record_time
 
 
 class Splunk:
     """Posts batches to an Event Collector."""
 
     def __init__(
-        self, poster: Poster, clock: Clock, settings: Mapping[str, Setting], secrets: Mapping[str, bytes]
+        self,
+        poster: Poster,
+        clock: Clock,
+        render: Render,
+        settings: Mapping[str, Setting],
+        secrets: Mapping[str, bytes],
     ) -> None:
         self._poster = poster
         self._clock = clock
+        self._render = render
         self._url = str(settings["url"])
         self._token = secrets[TOKEN].decode("ascii")
         self._fields = {
@@ -37,7 +44,7 @@ class Splunk:
             orjson.dumps(
                 {
                     **self._fields,
-                    "event": dict(record_fields(record)),
+                    "event": orjson.Fragment(self._render(record)),
                     "host": "usher",
                     "time": f"{record_time(record, now).timestamp():.3f}",
                 }

@@ -11,12 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-import orjson
-
 from provisioning.ports import Clock
-from provisioning.stream_settings import Setting
+from provisioning.stream_settings import CEF, Setting
+from streams.formats import Form
 from streams.outcomes import Outcome, Verdict
-from streams.records import Batch, EventRecord, GapRecord, Record, record_id, record_time, render_record
+from streams.records import (
+    Batch,
+    CheckpointRecord,
+    EventRecord,
+    GapRecord,
+    Record,
+    read_body,
+    record_id,
+    record_time,
+)
 from web.targets import TargetRefusedError, Targets
 
 DEFAULT_PORT: Final = 6514
@@ -44,6 +52,7 @@ class Syslog:
         self,
         targets: Targets,
         clock: Clock,
+        form: Form,
         settings: Mapping[str, Setting],
         secrets: Mapping[str, bytes],
         *,
@@ -52,6 +61,7 @@ class Syslog:
     ) -> None:
         self._targets = targets
         self._clock = clock
+        self._form = form
         self._host = str(settings["host"])
         self._port = int(settings.get("port") or DEFAULT_PORT)
         self._app_name = str(settings.get("app_name") or "usher")
@@ -65,7 +75,12 @@ class Syslog:
         frames = b"".join(
             frame(
                 render_message(
-                    record, batch.stream_id, now=now, hostname=self._hostname, app_name=self._app_name
+                    record,
+                    batch.stream_id,
+                    self._form,
+                    now=now,
+                    hostname=self._hostname,
+                    app_name=self._app_name,
                 )
             )
             for record in batch.records
@@ -166,8 +181,10 @@ def frame(message: bytes) -> bytes:
     return b"%d %s" % (len(message), message)
 
 
-def render_message(record: Record, stream_id: str, *, now: datetime, hostname: str, app_name: str) -> bytes:
-    """One message: its header, one element of structured data, and the record as JSON. Source: RFC 5424 section 6."""
+def render_message(
+    record: Record, stream_id: str, form: Form, *, now: datetime, hostname: str, app_name: str
+) -> bytes:
+    """One message: its header, one element of structured data, and the record. Source: RFC 5424 section 6."""
     severity, message_id = _class_of(record)
     at = record_time(record, now).isoformat(timespec="milliseconds").removesuffix("+00:00")
     data = {"stream": stream_id, "id": record_id(record)}
@@ -180,8 +197,9 @@ def render_message(record: Record, stream_id: str, *, now: datetime, hostname: s
         f"<{_FACILITY * 8 + severity}>1 {at}Z {_word(hostname, 255)} {_word(app_name, 48)} - "
         f"{_word(message_id, 32)} [{_ELEMENT}{pairs}] "
     )
-    # The mark says that what follows is UTF-8. Source: RFC 5424 section 6.4.
-    return header.encode("utf-8") + _BOM + render_record(record)
+    # The mark says that what follows is UTF-8; who reads CEF wants that first. Source: RFC 5424 section 6.4.
+    mark = b"" if form.name == CEF else _BOM
+    return header.encode("utf-8") + mark + form.render(record)
 
 
 def escape(value: str) -> str:
@@ -192,7 +210,9 @@ def escape(value: str) -> str:
 def _class_of(record: Record) -> tuple[int, str]:
     if isinstance(record, GapRecord):
         return _WARNING, "stream.gap"
-    body = orjson.loads(record.event.body if isinstance(record, EventRecord) else record.body)
+    if isinstance(record, CheckpointRecord):
+        return _INFORMATIONAL, "log.checkpoint"
+    body = read_body(record)
     severity = _NOTICE if body.get("outcome") in {"denied", "failure"} else _INFORMATIONAL
     return severity, str(body.get("action", "-"))
 

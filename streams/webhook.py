@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from provisioning.ports import Clock
+from streams.formats import Render
 from streams.outcomes import Outcome
 from streams.posting import Poster
 from streams.records import Batch, render_record
@@ -22,9 +23,12 @@ _PREFIX: Final = "whsec_"
 class Webhook:
     """Posts batches to a URL. While a secret is exchanged for another, both sign."""
 
-    def __init__(self, poster: Poster, clock: Clock, url: str, secrets: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, poster: Poster, clock: Clock, render: Render, url: str, secrets: Mapping[str, bytes]
+    ) -> None:
         self._poster = poster
         self._clock = clock
+        self._render = render
         self._url = url
         self._keys = [
             parse_secret(secrets[name])
@@ -33,7 +37,7 @@ class Webhook:
         ]
 
     def send(self, batch: Batch) -> Outcome:
-        body = render_webhook(batch)
+        body = render_webhook(batch, self._render)
         timestamp = int(self._clock().timestamp())
         headers = {
             "Content-Type": "application/json",
@@ -44,12 +48,12 @@ class Webhook:
         return self._poster.post(self._url, body, headers)
 
 
-def render_webhook(batch: Batch) -> bytes:
+def render_webhook(batch: Batch, render: Render = render_record) -> bytes:
     """The body: the same for every attempt, as far as no name was erased between two."""
     return b"".join(
         (
             b'{"data":{"first":%s,"last":%s,"records":[' % (_number(batch.first), _number(batch.last)),
-            b",".join(map(render_record, batch.records)),
+            b",".join(map(render, batch.records)),
             b'],"replay":%s,"stream":"%s"},"type":"%s"}'
             % (b"true" if batch.is_replay else b"false", batch.stream_id.encode(), EVENT_TYPE.encode()),
         )

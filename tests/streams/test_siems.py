@@ -28,12 +28,13 @@ def _trust(monkeypatch: pytest.MonkeyPatch, certificates: Certificates) -> None:
 
 def send(kind: str, receiver: HTTPSReceiver, batch: Batch = BATCH, **settings: str) -> Outcome:
     secret = "token" if kind == "splunk" else "api_key"
+    settings = {"url": receiver.url, "format": "canonical", **settings}
     stream = StoredStream(
         stream_id=StreamId(STREAM),
         organisation_id=OrganisationId("org"),
         name="siem",
         kind=kind,
-        settings={"url": receiver.url, **settings},
+        settings=dict(settings),
         host="",
         state="active",
         reason="",
@@ -77,6 +78,7 @@ def test_datadog_gets_a_list(receiver: HTTPSReceiver) -> None:
     assert outcome.verdict is Verdict.TAKEN
     assert got.headers["dd-api-key"] == "canary"
     _, first, _ = got.document
+    assert orjson.loads(first["message"])["leaf_index"] == 2
     assert (first["ddtags"], first["service"], first["timestamp"]) == (
         "env:prod",
         "usher",
@@ -97,8 +99,18 @@ def test_elastic_creates_documents_under_their_ids(receiver: HTTPSReceiver) -> N
     assert (outcome.verdict, outcome.unfit) == (Verdict.TAKEN, ())
     assert got.path == "/hook/audit/_bulk?filter_path=errors,items.*.status"
     lines = [orjson.loads(line) for line in got.body.splitlines()]
-    assert [one["create"]["_id"] for one in lines[::2]] == ["gap-0-1", "event-2", "event-3"]
+    assert [one["create"]["_id"] for one in lines[::2]] == [f"{STREAM}-gap-0-1", "event-2", "event-3"]
     assert lines[3]["usher"]["leaf_index"] == 2
+
+
+def test_elastic_has_each_form_where_a_template_finds_it(receiver: HTTPSReceiver) -> None:
+    for name in ("", "ecs"):
+        receiver.script.append(Reply(body=items(201, 201, 201)))
+        send("elastic", receiver, index="audit", format=name)
+
+    ocsf, ecs = ([orjson.loads(line) for line in got.body.splitlines()][3] for got in receiver.received)
+    assert (ocsf["@timestamp"], ocsf["ocsf"]["metadata"]["version"]) == ("2026-03-01T12:30:15.123Z", "1.8.0")
+    assert ecs["ecs"] == {"version": "8.17.0"}
 
 
 def test_elastic_that_refuses_the_request_says_so(receiver: HTTPSReceiver) -> None:

@@ -15,18 +15,23 @@ from pathlib import Path
 import orjson
 import pytest
 
-from directory.ids import StreamId
-from provisioning.streaming import SealedEvent
+from audit.render import render_event
+from directory.ids import OrganisationId, StreamId
+from provisioning.streaming import SealedCheckpoint, SealedEvent
+from streams.formats import Form
 from streams.outcomes import Verdict
-from streams.records import Batch, EventRecord, GapRecord, ProbeRecord
+from streams.records import Batch, CheckpointRecord, EventRecord, GapRecord, ProbeRecord, Record
 from streams.syslog import Syslog, escape, frame, render_message
+from tests.audit.samples import EVENT
 from tests.certificates import Certificates, KeyPair
 from web.outgoing import resolve_host
 from web.targets import Targets
 
+BODY = render_event(EVENT)
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 STREAM = StreamId("0195-stream")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+FORM = Form("canonical", OrganisationId("org"), lambda: NOW, "1.2.3")
 RSYSLOGD = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -49,12 +54,14 @@ def syslog(port: int, certificates: Certificates, **secrets: bytes) -> Syslog:
         "port": port,
         "ca": certificates.authority.read_text(),
     }
-    return Syslog(Targets(LOOPBACK, resolve_host), lambda: NOW, settings, secrets, hostname="usher host")
+    return Syslog(
+        Targets(LOOPBACK, resolve_host), lambda: NOW, FORM, settings, secrets, hostname="usher host"
+    )
 
 
 def test_a_message_has_header_structured_data_and_marked_utf8() -> None:
     message = render_message(
-        EventRecord(event(7), is_replay=True), STREAM, now=NOW, hostname="usher host", app_name="usher"
+        EventRecord(event(7), is_replay=True), STREAM, FORM, now=NOW, hostname="usher host", app_name="usher"
     )
 
     head, mark, tail = message.partition(b"\xef\xbb\xbf")
@@ -66,11 +73,32 @@ def test_a_message_has_header_structured_data_and_marked_utf8() -> None:
     assert orjson.loads(tail)["names"] == {"pii:1": {"display_name": "Zoë"}}
 
 
+def test_cef_stands_at_the_beginning_of_its_message() -> None:
+    form = Form("cef", OrganisationId("org"), lambda: NOW, "1.2.3")
+
+    message = render_message(
+        EventRecord(SealedEvent(7, BODY, "event-7", NOW, {})),
+        STREAM,
+        form,
+        now=NOW,
+        hostname="a",
+        app_name="b",
+    )
+
+    assert message.startswith(
+        b"<110>1 2026-03-04T05:06:07.891Z a b - role.granted "
+        b'[usher@32473 stream="0195-stream" id="event-7" leaf="7"] CEF:0|Usher|Usher|'
+    )
+
+
 def test_severity_says_what_was_denied_and_what_is_missing() -> None:
-    def head(record: EventRecord | GapRecord | ProbeRecord) -> str:
-        return render_message(record, STREAM, now=NOW, hostname="", app_name="usher").decode().split(" [")[0]
+    def head(record: Record) -> str:
+        message = render_message(record, STREAM, FORM, now=NOW, hostname="", app_name="usher")
+        return message.decode().split(" [")[0]
 
     assert head(EventRecord(event(1, "denied"))).startswith("<109>1 ")
+    signed = CheckpointRecord(SealedCheckpoint(6, "note", NOW))
+    assert head(signed) == "<110>1 2026-03-01T12:30:15.123Z - usher - log.checkpoint"
     assert head(GapRecord(0, 5)) == "<108>1 2026-03-01T12:30:15.123Z - usher - stream.gap"
     assert head(ProbeRecord(event(1).body, "event-1", NOW)).startswith("<110>1 ")
 
@@ -180,6 +208,7 @@ def test_an_address_that_is_not_public_is_refused(certificates: Certificates) ->
     guarded = Syslog(
         Targets((), resolve_host),
         lambda: NOW,
+        FORM,
         {"host": "localhost", "ca": certificates.authority.read_text()},
         {},
         hostname="",
