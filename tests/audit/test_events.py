@@ -44,6 +44,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "breakglass": "armed used",
         "client": "created deleted",
         "signing_key": "rotated",
+        "stream": "created updated tested paused resumed removed replayed dead_lettered failed",
         "directory": "created updated secret_changed",
         "token": "created revoked expiring",
         "key": "added rotated dropped",
