@@ -121,9 +121,12 @@ def test_no_route_opens_for_another_directorys_token(fresh: Endpoint) -> None:
     }
 
 
-# What needs no token: is the service well, and where people and their applications sign in. A new route is refused
-# to a SCIM token, or named here.
-_FOR_EVERYBODY = ("/healthz", "/readyz", "/static/", "/sso/", "/saml/", "/oidc/", "/.well-known/")
+# What needs no token: is the service well, where people and their applications sign in, and the signed heads of logs.
+# A new route is refused to a SCIM token, or named here.
+_FOR_EVERYBODY = (
+    *("/healthz", "/readyz", "/static/", "/sso/", "/saml/", "/oidc/", "/.well-known/"),
+    *("/audit/<log>/checkpoint",),
+)
 
 
 def test_scim_token_opens_nothing_else(push: Push) -> None:
