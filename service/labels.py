@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit.body import EventBody, ValueBody, parse_body
-from audit.events import PII_PREFIX
+from audit.events import ERASED, PII_PREFIX
 from directory.changes import AttributeMatch, GroupMatch, Match, NameMatch
 from directory.ids import EventId, GroupId, MemberId, ScopeId
 from mappings.explain import GroupStep, Step
@@ -48,6 +48,8 @@ def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody])
     model = models.get(reader, state)
     for directory in reader.directories():
         names[directory.directory_id] = f"directory '{directory.name}'"
+    for connection in reader.sso.connections():
+        names[connection.connection_id] = f"connection '{connection.name}'"
     for token in reader.tokens():
         names[token.token_id] = f"'{token.name}' of directory '{token.directory_name}'"
     for auditor in reader.audit_tokens.all():
@@ -58,8 +60,12 @@ def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody])
     for group in reader.groups_by_id({GroupId(text) for text in ids}).values():
         names[group.group_id] = f"group '{group.display_name}'"
     for record in reader.member_records({MemberId(text) for text in ids}).values():
-        names[record.member_id] = record.display_name or record.mail or record.member_id
-    names.update(_personal_names(reader, bodies))
+        unnamed = ERASED if record.is_deleted else record.member_id
+        names[record.member_id] = record.display_name or record.mail or unnamed
+    # What was erased hides no name that somebody has now.
+    for key, name in _personal_names(reader, bodies):
+        if name != ERASED or key not in names or key.startswith(PII_PREFIX):
+            names[key] = name
     for body in bodies:
         actor = body["actor"]
         if actor["type"] == "run" and actor.get("directory", "") in names:
@@ -93,12 +99,19 @@ def membership_events(reader: Reader, steps: Iterable[Step]) -> list[EventBody]:
 
 
 def _personal_names(reader: Reader, bodies: Iterable[EventBody]) -> Iterator[tuple[str, str]]:
+    """By reference, and by the ids of the targets that have it."""
     subjects: dict[str, list[str]] = {}
     for body in bodies:
         for target in body.get("targets", ()):
             if "pii" in target:
                 subjects.setdefault(target["pii"], []).append(target["id"])
-    found = reader.personal_data([reference.removeprefix(PII_PREFIX) for reference in subjects])
+        for change in body.get("changes", ()):
+            for text in (*_value_texts(change["before"]), *_value_texts(change["after"])):
+                if text.startswith(PII_PREFIX):
+                    subjects.setdefault(text, [])
+    found = reader.personal_data(
+        [bare for reference in subjects if is_id(bare := reference.removeprefix(PII_PREFIX))]
+    )
     for reference, target_ids in subjects.items():
         values = found.get(reference.removeprefix(PII_PREFIX), {})
         name = next((values[part] for part in _NAME_PARTS if values.get(part)), "")

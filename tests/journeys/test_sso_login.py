@@ -508,7 +508,8 @@ def test_an_administrator_finds_the_cause_by_the_reference(scene: Scene) -> None
 
     told = shell.answer("audit", "show", shown[1].lower(), "--organisation", "Acme")
 
-    assert "reason   audience_mismatch, check audience" in told
+    assert "Denied, audience_mismatch (check audience)" in told
+    assert "was not let in over connection 'Acme ID'" in told
     assert shown[1] in told
     assert "there is no event" in shell.fail(1, "audit", "show", "AAAA-AAAA-AAAA", "--organisation", "Acme")
 
