@@ -13,6 +13,7 @@ from streams.formats import form_of
 from streams.objects import FindCheckpoint, Objects, Store
 from streams.posting import Poster
 from streams.s3 import S3
+from streams.sentinel import Sentinel, Tokens
 from streams.splunk import Splunk
 from streams.syslog import Syslog
 from streams.webhook import Webhook
@@ -36,6 +37,7 @@ class Destinations:
         self._targets = targets
         self._clock = clock
         self._hostname = hostname
+        self._tokens = Tokens()
         self._find_checkpoint = find_checkpoint
 
     @contextlib.contextmanager
@@ -57,6 +59,8 @@ class Destinations:
                 return Datadog(poster, clock, form.render, settings, secrets)
             case "elastic":
                 return Elastic(poster, clock, form, settings, secrets)
+            case "sentinel":
+                return Sentinel(poster, clock, form.render, self._tokens, settings, secrets)
             case "syslog":
                 return Syslog(self._targets, clock, form, settings, secrets, hostname=self._hostname)
             case "s3":
