@@ -19,6 +19,9 @@ JSONValue = JSONScalar | tuple[str, ...]
 PII_PREFIX = "pii:"
 """What every reference to personal data begins with. The clear value is kept beside the log, never in it."""
 
+ERASED = "[erased]"
+"""What stands in place of a clear name that was erased, wherever events are shown."""
+
 PROFILE = "profile"
 """The path of a person's names, mails, DN, external id and user name: references only."""
 
@@ -670,6 +673,47 @@ _SPECS = (
         required=("signed", "found"),
         needs_target=False,
         needs_organisation=False,
+    ),
+    _action(
+        "log.retention_set",
+        "{actor} set the record to be kept for {days} days",
+        "days",
+        required=("days",),
+        needs_target=False,
+    ),
+    _action(
+        "log.retention_applied",
+        "{actor} let the events {first} to {last} go, which were older than {days} days",
+        "first",
+        "last",
+        "root",
+        "baseline",
+        "days",
+        required=("first", "last", "root", "baseline"),
+        needs_target=False,
+    ),
+    _action(
+        "log.hold_set",
+        "{actor} put the record under a legal hold[ until {ends_at}][: {reason}]",
+        "reason",
+        "ends_at",
+        needs_target=False,
+    ),
+    _action(
+        "log.hold_lifted",
+        "{actor} lifted the legal hold on the record",
+        "reason",
+        "ends_at",
+        needs_target=False,
+    ),
+    _action(
+        "log.pii_erased",
+        "{actor} erased the names of {people} people[, {references} references]",
+        "people",
+        "references",
+        "left_before",
+        required=("people", "references"),
+        needs_target=False,
     ),
     _action(
         "review.started",
