@@ -314,7 +314,7 @@ _DIRECTORY_SECRET = ("name", "secret_name", "state")
 # A key of the service by its id, and how many values it has sealed anew.
 _KEY = ("key_id", "values")
 
-# Where the log is sent to; a secret by its name only.
+# Where the log is sent to; a secret by its name only. A webhook of an environment belongs to no organisation.
 _STREAM = (
     "name",
     "destination",
@@ -327,6 +327,8 @@ _STREAM = (
     "last",
     "leaf_index",
     "event_id",
+    "environment",
+    "events",
 )
 
 # `kind` is said of tokens that open no directory.
@@ -531,19 +533,52 @@ _SPECS = (
     _action("connection.enforcement_lifted", "{actor} lifted the obligation to sign in", *_CONNECTION),
     _action("connection.enforcement_suspended", "{actor} suspended the obligation to sign in", *_CONNECTION),
     _action("connection.enforcement_resumed", "{actor} resumed the obligation to sign in", *_CONNECTION),
-    _action("stream.created", "{actor} added {subject}[ named {name}][ to {destination}]", *_STREAM),
-    _action("stream.updated", "{actor} changed {subject}[ named {name}][ to {destination}]", *_STREAM),
-    _action("stream.tested", "{actor} tested {subject}[ named {name}]", *_STREAM),
-    _action("stream.paused", "{actor} paused {subject}[ named {name}]", *_STREAM),
-    _action("stream.resumed", "{actor} resumed {subject}[ named {name}]", *_STREAM),
-    _action("stream.removed", "{actor} removed {subject}[ named {name}]", *_STREAM),
-    _action("stream.replayed", "{actor} had {subject} send the events {first} to {last} again", *_STREAM),
+    _action(
+        "stream.created",
+        "{actor} added {subject}[ named {name}][ to {destination}]",
+        *_STREAM,
+        needs_organisation=False,
+    ),
+    _action(
+        "stream.updated",
+        "{actor} changed {subject}[ named {name}][ to {destination}]",
+        *_STREAM,
+        needs_organisation=False,
+    ),
+    _action("stream.tested", "{actor} tested {subject}[ named {name}]", *_STREAM, needs_organisation=False),
+    _action("stream.paused", "{actor} paused {subject}[ named {name}]", *_STREAM, needs_organisation=False),
+    _action("stream.resumed", "{actor} resumed {subject}[ named {name}]", *_STREAM, needs_organisation=False),
+    _action("stream.removed", "{actor} removed {subject}[ named {name}]", *_STREAM, needs_organisation=False),
+    _action(
+        "stream.replayed",
+        "{actor} had {subject} send the events {first} to {last} again",
+        *_STREAM,
+        needs_organisation=False,
+    ),
     _action(
         "stream.dead_lettered",
         "{actor} left the event at {leaf_index} out of {subject}[: {reason}]",
         *_STREAM,
+        needs_organisation=False,
     ),
-    _action("stream.failed", "{actor} stopped {subject}[ named {name}][: {reason}]", *_STREAM),
+    _action(
+        "stream.failed",
+        "{actor} stopped {subject}[ named {name}][: {reason}]",
+        *_STREAM,
+        needs_organisation=False,
+    ),
+    _action(
+        "stream.stuck",
+        "{actor} does not get through to {subject}[ named {name}][: {reason}]",
+        *_STREAM,
+        needs_organisation=False,
+    ),
+    _action(
+        "stream.recovered",
+        "{actor} gets through to {subject}[ named {name}] again",
+        *_STREAM,
+        needs_organisation=False,
+    ),
     _action("metadata.taken", "{actor} took the metadata of {subject}", *_METADATA, open_paths="settings."),
     _action("metadata.failed", "{actor} could not read the metadata of {subject} anew", *_METADATA),
     _action("certificate.added", "{actor} added a certificate of {subject}[ as {state}]", *_CERTIFICATE),

@@ -198,6 +198,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         ),
         "stream.dead_lettered": Row(ENTITY_MANAGEMENT, OTHER, severity_id=_MEDIUM),
         "stream.failed": Row(ENTITY_MANAGEMENT, OTHER, severity_id=_HIGH),
+        "stream.stuck": Row(ENTITY_MANAGEMENT, OTHER, severity_id=_MEDIUM),
         "sync.blocked": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
         "guard.refused": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
         "command.refused": Row(ENTITY_MANAGEMENT, OTHER, is_refusal=True),
@@ -246,6 +247,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
                 "stream.resumed": 13,
                 "stream.tested": OTHER,
                 "stream.replayed": OTHER,
+                "stream.recovered": OTHER,
             },
         ),
     }

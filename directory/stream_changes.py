@@ -72,6 +72,29 @@ class NoteStreamFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class NoteStreamStuck:
+    """The destination has taken nothing for some minutes; it is tried on, and what it misses waits in the log."""
+
+    stream_id: StreamId
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStreamRecovered:
+    """The destination takes batches again."""
+
+    stream_id: StreamId
+
+
 StreamChange = (
-    PutStream | PauseStream | ResumeStream | RemoveStream | ReplayStream | NoteDeadLetter | NoteStreamFailed
+    PutStream
+    | PauseStream
+    | ResumeStream
+    | RemoveStream
+    | ReplayStream
+    | NoteDeadLetter
+    | NoteStreamFailed
+    | NoteStreamStuck
+    | NoteStreamRecovered
 )

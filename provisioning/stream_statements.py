@@ -13,6 +13,8 @@ from directory.ids import StreamId
 from directory.stream_changes import (
     NoteDeadLetter,
     NoteStreamFailed,
+    NoteStreamRecovered,
+    NoteStreamStuck,
     PauseStream,
     PutStream,
     RemoveStream,
@@ -217,6 +219,23 @@ def note_stream_failed(work: Work, change: NoteStreamFailed) -> None:
     )
 
 
+def note_stream_stuck(work: Work, change: NoteStreamStuck) -> None:
+    """Tell that the stream does not get through. It stays as it is."""
+    stream = _find(work, change.stream_id)
+    work.ledger.record(
+        "stream.stuck",
+        (_target(stream),),
+        (FieldChange("name", None, stream.name), FieldChange("reason", None, change.trouble)),
+        outcome=Outcome.FAILURE,
+        reason=Reason("stream_not_taken"),
+    )
+
+
+def note_stream_recovered(work: Work, change: NoteStreamRecovered) -> None:
+    """Tell that the stream gets through again."""
+    _record(work, "stream.recovered", _find(work, change.stream_id))
+
+
 STREAM_HANDLERS: Mapping[type, Callable[[Work, Any], None]] = MappingProxyType(
     {
         PutStream: put_stream,
@@ -226,6 +245,8 @@ STREAM_HANDLERS: Mapping[type, Callable[[Work, Any], None]] = MappingProxyType(
         ReplayStream: replay_stream,
         NoteDeadLetter: note_dead_letter,
         NoteStreamFailed: note_stream_failed,
+        NoteStreamStuck: note_stream_stuck,
+        NoteStreamRecovered: note_stream_recovered,
     }
 )
 """One handler for each kind of statement."""

@@ -109,6 +109,7 @@ class DueLane(NamedTuple):
     stream_id: StreamId
     track: str
     host: str
+    organisation_id: OrganisationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +141,32 @@ class SealedLog(Protocol):
         """The checkpoint over so many events; None where the sealer went on to a larger size at once."""
 
 
-class StreamStore(Protocol):
+class LaneStore(Protocol):
     """Deliveries across organisations. Each call is a transaction of its own; an old fence is refused."""
 
     def log(self, organisation_id: OrganisationId) -> SealedLog: ...
 
     def due(self, at: datetime, limit: int) -> list[DueLane]:
-        """Deliveries of active streams that nobody holds and for which something is sealed, the longest due first."""
+        """Deliveries of what is active that nobody holds and for which something is sealed.
+
+        The longest due of each receiver come first, then the second of each: none hides those of others.
+        """
 
     def claim(self, due: DueLane, owner: str, at: datetime, lease_until: datetime) -> HeldLane | None:
         """Hold the delivery; None when somebody else does, or when it is not due any more."""
 
     def save(self, lane: Lane, *, lease_until: datetime | None) -> bool:
-        """Keep how far the delivery is; None gives the lease back. False: it is somebody else's by now."""
+        """Keep how far the delivery is; None gives the lease back. False: it is somebody else's by now.
+
+        A batch that has been begun is kept durably.
+        """
 
     def finish(self, lane: Lane) -> bool:
         """End a replay. False as above."""
+
+
+class StreamStore(LaneStore, Protocol):
+    """Those of streams."""
 
     def stream_of_token(self, digest: bytes) -> StoredStream | None:
         """The stream that is fetched with the token of this SHA-256, when it is active."""

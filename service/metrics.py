@@ -40,6 +40,24 @@ class Metrics:
         self.scim_log_dropped = Counter(
             "usher_scim_log_dropped", "SCIM requests that could not be logged.", registry=self.registry
         )
+        self.stream_batches = Counter(
+            "usher_stream_batches",
+            "Batches sent by streams of this process, by what came back.",
+            ["kind", "verdict"],
+            registry=self.registry,
+        )
+        self.stream_events = Counter(
+            "usher_stream_events",
+            "Events that destinations of streams have taken from this process.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.stream_dead_letters = Counter(
+            "usher_stream_dead_letters",
+            "Events that destinations of streams did not take, and that were left out.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.job_failures = Counter(
             "usher_job_failures", "Scheduled jobs that ended by an error.", ["job"], registry=self.registry
         )

@@ -9,32 +9,30 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import zip_longest
 from time import monotonic
 from typing import Final
 
-import structlog
-
-from audit.actors import ApiKeyActor, SystemActor
+from audit.actors import ApiKeyActor
 from audit.events import FieldChange, Target
-from directory.changes import Change
-from directory.ids import OrganisationId, StreamId
-from directory.stream_changes import NoteDeadLetter, NoteStreamFailed
 from provisioning.ledger import Ledger
 from provisioning.stream_settings import PULL, STREAM_KINDS
-from provisioning.streaming import LIVE, DueLane, HeldLane, Lane, StoredStream
+from provisioning.streaming import LIVE, DueLane, HeldLane, Lane, LaneStore, StoredStream
 from service.administration import Administration
 from service.dispatch import guarded
-from service.errors import InputError, RefusedError
+from service.errors import InputError
 from service.metrics import Metrics
 from service.outside import guarded_targets, open_outgoing
+from service.stream_notes import StreamNotes
 from service.wiring import Wiring
+from storage.covering import find_covering
 from storage.streams import SQLStreamStore
 from streams.breaker import Breakers
 from streams.delivery import LEASE, Delivery
 from streams.destinations import Destinations
-from streams.engine import Dead
 from streams.outcomes import Outcome, Verdict
 from streams.records import Batch, ProbeRecord
 from web.outgoing import Outgoing
@@ -43,32 +41,16 @@ PUMP_SECONDS: Final = 1
 """How often it is looked for what is due: so long events are gathered into a batch."""
 
 _THREADS: Final = 16
+_OF_ORGANISATION: Final = 8
 _MOST_DUE: Final = 400
 
-_log = structlog.get_logger("usher.streams")
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One kind of deliveries: where they are kept, and who makes them."""
 
-class StreamNotes:
-    """Writes into the log what deliveries meet with."""
-
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
-
-    def dead(self, organisation_id: OrganisationId, stream_id: StreamId, dead: Dead) -> None:
-        """The event was left out."""
-        self._say(organisation_id, NoteDeadLetter(stream_id, dead.leaf_index, dead.event_id, dead.reason))
-
-    def failed(self, organisation_id: OrganisationId, stream_id: StreamId, reason: str) -> None:
-        """The stream has stopped."""
-        _log.warning("stream stopped", organisation=organisation_id, stream=stream_id, reason=reason)
-        self._say(organisation_id, NoteStreamFailed(stream_id, reason))
-
-    def _say(self, organisation_id: OrganisationId, change: Change) -> None:
-        administration = Administration(self._wiring, organisation_id, SystemActor("streams"), kind="system")
-        try:
-            administration.apply([change])
-        except RefusedError as error:
-            _log.info("stream has gone", organisation=organisation_id, reason=str(error))
+    store: LaneStore
+    delivery: Delivery
 
 
 class StreamSender:
@@ -79,65 +61,90 @@ class StreamSender:
     ) -> None:
         self._wiring = wiring
         self._metrics = metrics
-        self._store = SQLStreamStore(wiring.database)
         self._outgoing = open_outgoing(wiring.settings)
         self._breakers = Breakers(monotonic)
         self._stopping = threading.Event()
-        self._busy: set[tuple[StreamId, str]] = set()
-        self._lock = threading.Lock()
+        self._waiting: list[tuple[DueLane, Delivery]] = []
+        self._busy: set[DueLane] = set()
+        self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="usher-stream")
-        self._delivery = Delivery(
-            self._store,
+        streams = SQLStreamStore(wiring.database)
+        delivery = Delivery(
+            streams,
             make_destinations(wiring, self._outgoing).open,
-            StreamNotes(wiring),
+            StreamNotes(wiring, metrics),
             clock=wiring.clock,
             chance=random.random,
             owner=owner or f"{socket.gethostname()}:{os.getpid()}:{wiring.mint.id()[-12:]}",
             lease=lease,
         )
+        self._ways = (Way(streams, delivery),)
 
     def pump(self) -> int:
-        """Begin what is due, as far as threads and receivers allow; how many deliveries."""
-        begun = 0
-        for due in self._store.due(self._wiring.clock(), _MOST_DUE):
-            if self._stopping.is_set():
-                break
-            if self._enter(due):
-                begun += 1
-                self._pool.submit(guarded, self._metrics, "stream", partial(self._deliver, due))
-        return begun
+        """Begin what is due, as far as threads and receivers allow; how many deliveries at once.
+
+        The others follow as those end.
+        """
+        now = self._wiring.clock()
+        found = [
+            [(due, way.delivery) for due in way.store.due(now, _MOST_DUE)]
+            for way in self._ways
+            if not self._stopping.is_set()
+        ]
+        with self._changed:
+            self._waiting = [one for turn in zip_longest(*found) for one in turn if one is not None]
+            return self._begin()
 
     def wait(self) -> None:
-        """Wait for what has begun; nothing more can be begun then."""
-        self._pool.shutdown(wait=True)
+        """Wait for all that was due when it was looked for, as far as receivers are not spared."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
 
     def stop(self) -> None:
         """Let deliveries end behind their present batch."""
-        self._stopping.set()
+        with self._changed:
+            self._stopping.set()
 
     def close(self) -> None:
         """Wait for them, and close the connections."""
-        self._stopping.set()
+        self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._outgoing.close()
 
-    def _enter(self, due: DueLane) -> bool:
-        key = (due.stream_id, due.track)
-        with self._lock:
-            if key in self._busy or len(self._busy) >= _THREADS or not self._breakers.enter(due.host):
-                return False
-            self._busy.add(key)
-            return True
+    def _begin(self) -> int:
+        """Begin what there is room for; whoever calls holds the lock."""
+        waiting, begun = self._waiting, 0
+        self._waiting = []
+        for due, delivery in waiting:
+            if self._stopping.is_set():
+                break
+            if not self._enter(due):
+                self._waiting.append((due, delivery))
+                continue
+            begun += 1
+            self._pool.submit(guarded, self._metrics, "stream", partial(self._deliver, due, delivery))
+        return begun
 
-    def _deliver(self, due: DueLane) -> None:
+    def _enter(self, due: DueLane) -> bool:
+        of_organisation = sum(one.organisation_id == due.organisation_id for one in self._busy)
+        if due in self._busy or len(self._busy) >= _THREADS or of_organisation >= _OF_ORGANISATION:
+            return False
+        if not self._breakers.enter(due.host):
+            return False
+        self._busy.add(due)
+        return True
+
+    def _deliver(self, due: DueLane, delivery: Delivery) -> None:
         outcome: Outcome | None = None
         try:
-            outcome = self._delivery.deliver(due, is_stopping=self._stopping.is_set)
+            outcome = delivery.deliver(due, is_stopping=self._stopping.is_set)
         finally:
             has_failed = None if outcome is None else outcome.verdict is Verdict.LATER
             self._breakers.leave(due.host, has_failed=has_failed)
-            with self._lock:
-                self._busy.discard((due.stream_id, due.track))
+            with self._changed:
+                self._busy.discard(due)
+                self._begin()
+                self._changed.notify_all()
 
 
 def note_pull(wiring: Wiring) -> Callable[[StoredStream, int], None]:
@@ -159,7 +166,11 @@ def note_pull(wiring: Wiring) -> Callable[[StoredStream, int], None]:
 def make_destinations(wiring: Wiring, outgoing: Outgoing) -> Destinations:
     """Where streams of this service go, over one way out."""
     return Destinations(
-        outgoing, guarded_targets(wiring.settings), wiring.clock, hostname=socket.gethostname() or "usher"
+        outgoing,
+        guarded_targets(wiring.settings),
+        wiring.clock,
+        hostname=socket.gethostname() or "usher",
+        find_checkpoint=partial(find_covering, wiring.database),
     )
 
 

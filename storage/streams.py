@@ -1,6 +1,6 @@
 """Log streams: what `reader.streams` and `writer.streams` are, and the deliveries across organisations."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import (
@@ -8,25 +8,21 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Text,
-    and_,
     bindparam,
     delete,
-    exists,
-    func,
     insert,
-    or_,
     select,
     update,
 )
+from sqlalchemy.engine import Connection
 
 from directory.facts import name_key
-from directory.ids import OrganisationId, StreamId
+from directory.ids import StreamId
 from provisioning.stream_settings import PULL, STREAM_KINDS
 from provisioning.streaming import (
     ACTIVE,
     LIVE,
     DeadLetter,
-    DueLane,
     HeldLane,
     Lag,
     Lane,
@@ -35,8 +31,9 @@ from provisioning.streaming import (
 from storage.across import Across
 from storage.audit_tables import audit_leaf
 from storage.engine import Database
+from storage.lanes import SQLLanes, lane_columns, make_lane_statements, read_lane
 from storage.puts import Put
-from storage.sealed_events import SealedEventsView, SQLSealedLog
+from storage.sealed_events import SealedEventsView
 from storage.secret_store import SecretsReader, SecretsWriter
 from storage.stream_tables import stream, stream_dead_letter, stream_lane
 from storage.types import Id, Moment, RowNumber, is_id, read_document, read_moment, read_optional_moment
@@ -46,7 +43,6 @@ _AT = bindparam("at", type_=Moment)
 _LIMIT = bindparam("row_limit", type_=Integer)
 _STREAM = bindparam("of_stream", type_=Id)
 _TRACK = bindparam("of_track", type_=Text)
-_FENCE = bindparam("of_fence", type_=RowNumber)
 
 _STREAMS = stream.c
 _STREAM_COLUMNS: tuple[ColumnElement[object], ...] = (
@@ -83,23 +79,8 @@ _REMOVE_STREAM = (
 )
 
 _LANES = stream_lane.c
-_LANE_COLUMNS: tuple[ColumnElement[object], ...] = (
-    _LANES.stream_id,
-    _LANES.organisation_id,
-    _LANES.track,
-    _LANES.position,
-    _LANES.due_at,
-    _LANES.until,
-    _LANES.batch_last,
-    _LANES.size,
-    _LANES.attempts,
-    _LANES.dead_in_row,
-    _LANES.acknowledged_at,
-    _LANES.trouble,
-    _LANES.fence,
-)
 _SELECT_LANES = (
-    select(*_LANE_COLUMNS)
+    select(*lane_columns(stream_lane))
     .where(_LANES.organisation_id == ORGANISATION)
     .order_by(_LANES.stream_id, _LANES.track)
 )
@@ -116,10 +97,9 @@ _WAKE = (
     .values(due_at=_AT, attempts=0, dead_in_row=0, trouble="")
     .where(_LANES.organisation_id == ORGANISATION, _LANES.stream_id == _STREAM)
 )
-_LAG = select(func.count(), func.min(audit_leaf.c.sealed_at)).where(
+_NEXT_SEALED = select(audit_leaf.c.sealed_at).where(
     audit_leaf.c.organisation_id == ORGANISATION,
-    audit_leaf.c.leaf_index > bindparam("after", type_=RowNumber),
-    audit_leaf.c.leaf_index <= bindparam("last", type_=RowNumber),
+    audit_leaf.c.leaf_index == bindparam("next", type_=RowNumber),
 )
 
 _LETTERS = stream_dead_letter.c
@@ -136,53 +116,8 @@ _HAS_LETTER = select(_LETTERS.leaf_index).where(
 )
 _INSERT_LETTER = insert(stream_dead_letter)
 
-_IS_SENT = and_(_STREAMS.id == _LANES.stream_id, _STREAMS.state == ACTIVE, _STREAMS.removed_at.is_(None))
-_IS_DUE = and_(
-    _LANES.due_at <= _AT,
-    or_(_LANES.lease_until.is_(None), _LANES.lease_until <= _AT),
-)
-_HAS_LANES = select(_LANES.stream_id).limit(1)
-_SELECT_DUE = (
-    select(_LANES.stream_id, _LANES.track, _STREAMS.host)
-    .select_from(stream_lane.join(stream, _IS_SENT))
-    .where(
-        _IS_DUE,
-        _STREAMS.kind != PULL,
-        exists().where(
-            audit_leaf.c.organisation_id == _LANES.organisation_id, audit_leaf.c.leaf_index > _LANES.position
-        ),
-    )
-    .order_by(_LANES.due_at)
-    .limit(_LIMIT)
-)
-_CLAIM = (
-    update(stream_lane)
-    .values(
-        owner=bindparam("new_owner", type_=Text),
-        lease_until=bindparam("new_lease", type_=Moment),
-        fence=_LANES.fence + 1,
-    )
-    .where(_LANES.stream_id == _STREAM, _LANES.track == _TRACK, _IS_DUE, exists().where(_IS_SENT))
-    .returning(*_LANE_COLUMNS)
-)
+_STATEMENTS = make_lane_statements(stream_lane, stream, is_sent=_STREAMS.kind != PULL)
 _SELECT_ANY_STREAM = select(*_STREAM_COLUMNS).where(_STREAMS.id == _STREAM)
-_IS_HELD = and_(_LANES.stream_id == _STREAM, _LANES.track == _TRACK, _LANES.fence == _FENCE)
-_SAVE = (
-    update(stream_lane)
-    .values(
-        position=bindparam("new_position", type_=RowNumber),
-        batch_last=bindparam("new_batch_last", type_=RowNumber),
-        size=bindparam("new_size", type_=Integer),
-        attempts=bindparam("new_attempts", type_=Integer),
-        dead_in_row=bindparam("new_dead", type_=Integer),
-        due_at=bindparam("new_due_at", type_=Moment),
-        acknowledged_at=bindparam("new_acknowledged_at", type_=Moment),
-        trouble=bindparam("new_trouble", type_=Text),
-        lease_until=bindparam("new_lease", type_=Moment),
-    )
-    .where(_IS_HELD)
-)
-_FINISH = delete(stream_lane).where(_IS_HELD)
 _SELECT_BY_TOKEN = select(*_STREAM_COLUMNS).where(
     _STREAMS.token_sha256 == bindparam("digest", type_=LargeBinary),
     _STREAMS.state == ACTIVE,
@@ -207,12 +142,12 @@ class StreamsView(View):
         return None if row is None else _read_stream(row)
 
     def lanes(self) -> list[Lane]:
-        return [_read_lane(row) for row in self._rows(_SELECT_LANES)]
+        return [read_lane(row) for row in self._rows(_SELECT_LANES)]
 
     def lag(self, lane: Lane) -> Lag:
         last = self.sealed_head() if lane.until is None else lane.until
-        events, since = self._rows(_LAG, after=lane.position, last=last)[0]
-        return Lag(int(events), read_optional_moment(since))
+        row = self._row(_NEXT_SEALED, next=lane.position + 1) if last > lane.position else None
+        return Lag(max(last - lane.position, 0), None if row is None else read_moment(row[0]))
 
     def dead_letters(self, stream_id: StreamId, limit: int) -> list[DeadLetter]:
         return [
@@ -321,61 +256,17 @@ class StreamsWriting(View):
         return StreamsChanges(self._database, self._connection, self._organisation_id)
 
 
-class SQLStreamStore:
+class SQLStreamStore(SQLLanes):
     """`provisioning.streaming.StreamStore`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, _STATEMENTS)
 
-    def log(self, organisation_id: OrganisationId) -> SQLSealedLog:
-        return SQLSealedLog(self._database, organisation_id)
-
-    def due(self, at: datetime, limit: int) -> list[DueLane]:
-        with self._database.read() as opened:
-            across = Across(self._database, opened)
-            rows = across.rows(_SELECT_DUE, at=at, row_limit=limit) if across.rows(_HAS_LANES) else []
-        return [DueLane(*row) for row in rows]
-
-    def claim(self, due: DueLane, owner: str, at: datetime, lease_until: datetime) -> HeldLane | None:
-        with self._database.write() as opened:
-            across = Across(self._database, opened)
-            row = across.row(
-                _CLAIM,
-                of_stream=due.stream_id,
-                of_track=due.track,
-                at=at,
-                new_owner=owner,
-                new_lease=lease_until,
-            )
-            if row is None:
-                return None
-            lane = _read_lane(row)
-            (found,) = across.rows(_SELECT_ANY_STREAM, of_stream=due.stream_id)
-            held = _read_stream(found)
-            view = StreamsView(self._database, opened, lane.organisation_id)
-            return HeldLane(lane, held, view.secrets(held.stream_id, STREAM_KINDS[held.kind].secrets))
-
-    def save(self, lane: Lane, *, lease_until: datetime | None) -> bool:
-        with self._database.write() as opened:
-            return bool(
-                Across(self._database, opened).run(
-                    _SAVE,
-                    **_named(lane),
-                    new_position=lane.position,
-                    new_batch_last=lane.batch_last,
-                    new_size=lane.size,
-                    new_attempts=lane.attempts,
-                    new_dead=lane.dead_in_row,
-                    new_due_at=lane.due_at,
-                    new_acknowledged_at=lane.acknowledged_at,
-                    new_trouble=lane.trouble,
-                    new_lease=lease_until,
-                )
-            )
-
-    def finish(self, lane: Lane) -> bool:
-        with self._database.write() as opened:
-            return bool(Across(self._database, opened).run(_FINISH, **_named(lane)))
+    def _hold(self, opened: Connection, lane: Lane) -> HeldLane:
+        (found,) = Across(self._database, opened).rows(_SELECT_ANY_STREAM, of_stream=lane.stream_id)
+        held = _read_stream(found)
+        view = StreamsView(self._database, opened, lane.organisation_id)
+        return HeldLane(lane, held, view.secrets(held.stream_id, STREAM_KINDS[held.kind].secrets))
 
     def stream_of_token(self, digest: bytes) -> StoredStream | None:
         with self._database.read() as opened:
@@ -391,10 +282,6 @@ class SQLStreamStore:
         return last is None or last.date() != at.date()
 
 
-def _named(lane: Lane) -> Mapping[str, object]:
-    return {"of_stream": lane.stream_id, "of_track": lane.track, "of_fence": lane.fence}
-
-
 def _read_stream(row: Row) -> StoredStream:
     return StoredStream(
         stream_id=row[0],
@@ -408,22 +295,4 @@ def _read_stream(row: Row) -> StoredStream:
         version=row[8],
         created_at=read_moment(row[9]),
         fingerprints=read_document(row[10]),
-    )
-
-
-def _read_lane(row: Row) -> Lane:
-    return Lane(
-        stream_id=row[0],
-        organisation_id=row[1],
-        track=row[2],
-        position=row[3],
-        due_at=read_moment(row[4]),
-        until=row[5],
-        batch_last=row[6],
-        size=row[7],
-        attempts=row[8],
-        dead_in_row=row[9],
-        acknowledged_at=read_optional_moment(row[10]),
-        trouble=row[11],
-        fence=row[12],
     )

@@ -20,8 +20,8 @@ class _Host:
 class Breakers:
     """Who may be sent to now. `timer` counts seconds. Safe between threads.
 
-    Behind three failures in a row nothing is sent for half a minute, then one delivery tries. No host has more than
-    four deliveries at once, so that one that is slow leaves room for the others.
+    No host has more than four deliveries at once, and behind a failure one, so that those that hang leave room for
+    the others. Behind three failures in a row nothing is sent for half a minute, then one delivery tries.
     """
 
     def __init__(self, timer: Callable[[], float]) -> None:
@@ -33,9 +33,9 @@ class Breakers:
         """Whether a delivery may begin; `leave` must follow."""
         with self._lock:
             host = self._hosts.setdefault(name, _Host())
-            if host.failures >= _FAILURES and (host.busy or self._timer() < host.open_until):
+            if host.failures >= _FAILURES and self._timer() < host.open_until:
                 return False
-            if host.busy >= _AT_ONCE:
+            if host.busy >= (1 if host.failures else _AT_ONCE):
                 return False
             host.busy += 1
             return True

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
 
-from directory.ids import OrganisationId, StreamId
 from provisioning.ports import Clock
 from provisioning.streaming import (
     MOST_EVENTS,
@@ -54,14 +53,16 @@ class Notes(Protocol):
     def tried(self, stream: StoredStream, batch: Batch, outcome: Outcome) -> None:
         """What came of one attempt."""
 
-    def dead(self, organisation_id: OrganisationId, stream_id: StreamId, dead: Dead) -> None: ...
+    def dead(self, stream: StoredStream, dead: Dead) -> None:
+        """The event was left out."""
 
-    def failed(self, organisation_id: OrganisationId, stream_id: StreamId, reason: str) -> None: ...
+    def failed(self, stream: StoredStream, reason: str) -> None:
+        """The stream has stopped."""
 
-    def stuck(self, organisation_id: OrganisationId, stream_id: StreamId, trouble: str) -> None:
+    def stuck(self, stream: StoredStream, trouble: str) -> None:
         """The destination has not taken a batch for some minutes."""
 
-    def recovered(self, organisation_id: OrganisationId, stream_id: StreamId) -> None:
+    def recovered(self, stream: StoredStream) -> None:
         """It takes them again."""
 
 
@@ -131,17 +132,17 @@ class Delivery:
         self._notes.tried(stream, batch, outcome)
         step = decide(lane, batch, outcome, now=self._clock(), chance=self._chance())
         for dead in step.dead:
-            self._notes.dead(stream.organisation_id, stream.stream_id, dead)
+            self._notes.dead(stream, dead)
         if step.is_stuck:
-            self._notes.stuck(stream.organisation_id, stream.stream_id, step.lane.trouble)
+            self._notes.stuck(stream, step.lane.trouble)
         if step.is_recovered:
-            self._notes.recovered(stream.organisation_id, stream.stream_id)
+            self._notes.recovered(stream)
         if step.is_over:
             self._store.finish(step.lane)
             return outcome, None
         if step.failure:
             self._store.save(step.lane, lease_until=None)
-            self._notes.failed(stream.organisation_id, stream.stream_id, step.failure)
+            self._notes.failed(stream, step.failure)
             return outcome, None
         if not self._store.save(step.lane, lease_until=self._clock() + self._lease):
             return outcome, None

@@ -15,6 +15,9 @@ MOST_BYTES: Final = 1_048_576 - 4096
 MOST_DEAD_IN_ROW: Final = 10
 """Events that are not taken one behind the other before the stream stops: then it is not the events."""
 
+TELL_AFTER: Final = 8
+"""Failures in a row, some minutes of them, behind which it is told that a stream does not get through."""
+
 _LONGEST_WAIT: Final = 300.0
 _LONGEST_TROUBLE: Final = 400
 
@@ -30,12 +33,17 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to store. `dead` are written down before the lane; `failure` stops the stream; `is_over` ends a replay."""
+    """What to store. `dead` are written down before the lane; `failure` stops the stream; `is_over` ends a replay.
+
+    `is_stuck` and `is_recovered` are what somebody should hear of: once for each time of trouble.
+    """
 
     lane: Lane
     dead: tuple[Dead, ...] = ()
     failure: str = ""
     is_over: bool = False
+    is_stuck: bool = False
+    is_recovered: bool = False
 
 
 def choose_last(lane: Lane, events: Sequence[SealedEvent], sizes: Callable[[SealedEvent], int]) -> int:
@@ -70,7 +78,8 @@ def decide(lane: Lane, batch: Batch, outcome: Outcome, *, now: datetime, chance:
                     attempts=lane.attempts + 1,
                     due_at=now + timedelta(seconds=wait),
                     trouble=outcome.text[:_LONGEST_TROUBLE],
-                )
+                ),
+                is_stuck=lane.attempts + 1 == TELL_AFTER,
             )
         case Verdict.UNFIT:
             return _narrow(lane, batch, outcome, now)
@@ -110,7 +119,12 @@ def _acknowledge(
         acknowledged_at=now,
         trouble="",
     )
-    return Step(done, dead, is_over=lane.until is not None and last >= lane.until)
+    return Step(
+        done,
+        dead,
+        is_over=lane.until is not None and last >= lane.until,
+        is_recovered=lane.attempts >= TELL_AFTER,
+    )
 
 
 def _narrow(lane: Lane, batch: Batch, outcome: Outcome, now: datetime) -> Step:

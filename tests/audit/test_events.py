@@ -44,7 +44,8 @@ def test_every_action_of_the_core_is_there() -> None:
         "breakglass": "armed used",
         "client": "created deleted",
         "signing_key": "rotated",
-        "stream": "created updated tested paused resumed removed replayed dead_lettered failed",
+        "stream": "created updated tested paused resumed removed replayed dead_lettered failed stuck "
+        "recovered",
         "directory": "created updated secret_changed",
         "token": "created revoked expiring",
         "key": "added rotated dropped",

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from audit.events import ERASED
 from directory.ids import EventId, OrganisationId, StreamId
 from provisioning.state import EventRow, PersonalData
 from provisioning.streaming import DeadLetter, DueLane, Lag, Lane, StoredStream
@@ -22,14 +23,16 @@ def tenant(fresh_database: Database) -> Tenant:
     return make_tenant(fresh_database)
 
 
-def put(tenant: Tenant, name: str = "siem", kind: str = "webhook", **lane: int) -> StoredStream:
+def put(
+    tenant: Tenant, name: str = "siem", kind: str = "webhook", host: str = "siem.example:443", **lane: int
+) -> StoredStream:
     stream = StoredStream(
         stream_id=StreamId(new_id()),
         organisation_id=tenant.organisation_id,
         name=name,
         kind=kind,
         settings={"url": "https://siem.example"},
-        host="siem.example:443",
+        host=host,
         state="active",
         reason="",
         version=1,
@@ -44,6 +47,10 @@ def put(tenant: Tenant, name: str = "siem", kind: str = "webhook", **lane: int) 
 
 def lane_of(stream: StoredStream, **values: int) -> Lane:
     return replace(Lane(stream.stream_id, stream.organisation_id, "live", -1, NOW), **values)  # type: ignore[arg-type]  # the tests give numbers to fields that are numbers
+
+
+def due_lane(stream: StoredStream, track: str = "live") -> DueLane:
+    return DueLane(stream.stream_id, track, stream.host, stream.organisation_id)
 
 
 def append(tenant: Tenant, number: int, ref: str = "") -> None:
@@ -99,7 +106,7 @@ def test_sealed_events_come_with_their_names(fresh_database: Database, tenant: T
 
     assert (log.head(), [event.leaf_index for event in found]) == (3, [0, 1, 2, 3])
     assert found[0].names == {f"pii:{ref}": {"display_name": "Ann"}}
-    assert (found[1].names, found[0].sealed_at) == ({}, NOW)
+    assert (found[1].names, found[0].sealed_at) == ({f"pii:{erased}": {"name": ERASED}}, NOW)
     assert [event.leaf_index for event in log.after(1, 1)] == [2]
     signed = log.checkpoint(4)
     assert signed is not None
@@ -124,7 +131,7 @@ def test_what_is_behind_is_due_the_longest_first(fresh_database: Database, tenan
         writer.streams.put_lane(replace(lane_of(second), due_at=NOW - MINUTE))
 
     assert [one.stream_id for one in store.due(NOW, 10)] == [second.stream_id, first.stream_id]
-    assert store.due(NOW, 1) == [DueLane(second.stream_id, "live", "siem.example:443")]
+    assert store.due(NOW, 1) == [due_lane(second)]
     assert [one.stream_id for one in store.due(NOW - MINUTE, 10)] == [second.stream_id]
     with tenant.unit_of_work.write() as writer:
         writer.streams.put_stream(replace(second, state="paused"), NOW)
@@ -132,10 +139,33 @@ def test_what_is_behind_is_due_the_longest_first(fresh_database: Database, tenan
     assert store.due(NOW, 10) == []
 
 
+def test_no_receiver_hides_those_of_others(fresh_database: Database, tenant: Tenant) -> None:
+    store = SQLStreamStore(fresh_database)
+    for number in range(6):
+        put(tenant, f"stalled {number}")
+    other = make_tenant(fresh_database)
+    quick = put(other, "quick", host="quick.example:443")
+    with other.unit_of_work.write() as writer:
+        writer.streams.put_lane(replace(lane_of(quick), due_at=NOW + MINUTE))
+    for one in (tenant, other):
+        append(one, 1)
+    seal(fresh_database, tenant.organisation_id, NOW)
+
+    due = store.due(NOW + MINUTE, 3)
+
+    assert [one.host for one in due] == ["siem.example:443", "quick.example:443", "siem.example:443"]
+    assert due[1].organisation_id == other.organisation_id
+    assert store.claim(replace_organisation(due[1], tenant), "one", NOW + MINUTE, LEASE + MINUTE) is None
+
+
+def replace_organisation(due: DueLane, tenant: Tenant) -> DueLane:
+    return due._replace(organisation_id=tenant.organisation_id)
+
+
 def test_a_delivery_is_held_by_one(fresh_database: Database, tenant: Tenant) -> None:
     store = SQLStreamStore(fresh_database)
     stream = put(tenant)
-    due = DueLane(stream.stream_id, "live", stream.host)
+    due = due_lane(stream)
     with tenant.unit_of_work.write() as writer:
         writer.streams.put_stream_secret(stream.stream_id, "signing_secret", b"canary", NOW)
 
@@ -175,7 +205,7 @@ def test_a_stream_that_is_paused_cannot_be_held(fresh_database: Database, tenant
     with tenant.unit_of_work.write() as writer:
         writer.streams.put_stream(replace(stream, state="paused"), NOW)
 
-    due = DueLane(stream.stream_id, "live", "")
+    due = due_lane(stream)
     assert SQLStreamStore(fresh_database).claim(due, "one", NOW, LEASE) is None
 
 
@@ -183,7 +213,7 @@ def test_what_a_replay_replaced_or_ended_is_refused(fresh_database: Database, te
     store = SQLStreamStore(fresh_database)
     stream = put(tenant)
     replay = replace(lane_of(stream), track="replay", until=3)
-    due = DueLane(stream.stream_id, "replay", "")
+    due = due_lane(stream, "replay")
     with tenant.unit_of_work.write() as writer:
         writer.streams.put_lane(replay)
     old = store.claim(due, "one", NOW, LEASE)

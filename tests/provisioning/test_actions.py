@@ -63,6 +63,8 @@ from directory.sso_changes import (
 from directory.stream_changes import (
     NoteDeadLetter,
     NoteStreamFailed,
+    NoteStreamRecovered,
+    NoteStreamStuck,
     PauseStream,
     PutStream,
     RemoveStream,
@@ -144,6 +146,7 @@ def by_streams(world: World) -> None:
     world.do(ResumeStream(stream_id))
     world.do(ReplayStream(stream_id, -1))
     world.do(NoteDeadLetter(stream_id, last, world.new_id(), "answered 400"))
+    world.do(NoteStreamStuck(stream_id, "answered 503"), NoteStreamRecovered(stream_id))
     world.do(NoteStreamFailed(stream_id, "answered 401"))
     world.do(RemoveStream(stream_id))
 

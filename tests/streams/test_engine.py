@@ -9,7 +9,7 @@ import pytest
 from directory.ids import OrganisationId, StreamId
 from provisioning.streaming import Lane, SealedCheckpoint, SealedEvent
 from streams.breaker import Breakers
-from streams.engine import MOST_BYTES, MOST_DEAD_IN_ROW, Step, back_off, choose_last, decide
+from streams.engine import MOST_BYTES, MOST_DEAD_IN_ROW, TELL_AFTER, Step, back_off, choose_last, decide
 from streams.outcomes import TAKEN, Outcome, Verdict, judge, parse_retry_after
 from streams.records import (
     CheckpointRecord,
@@ -70,6 +70,19 @@ def test_a_failure_waits_and_keeps_the_batch() -> None:
     after = step(tried, events(5, 6), 6, later).lane
 
     assert after == replace(tried, attempts=3, due_at=NOW + timedelta(seconds=40), trouble="answered 503")
+
+
+def test_trouble_of_some_minutes_is_told_once_and_so_is_its_end() -> None:
+    later = Outcome(Verdict.LATER, "answered 503")
+    found = events(5)
+
+    told = [
+        step(replace(LANE, attempts=attempts), found, 5, later).is_stuck for attempts in range(TELL_AFTER + 3)
+    ]
+
+    assert [place for place, is_told in enumerate(told) if is_told] == [TELL_AFTER - 1]
+    assert step(replace(LANE, attempts=TELL_AFTER), found, 5, TAKEN).is_recovered
+    assert not step(replace(LANE, attempts=TELL_AFTER - 1), found, 5, TAKEN).is_recovered
 
 
 @pytest.mark.parametrize(

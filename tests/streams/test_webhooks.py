@@ -20,6 +20,7 @@ from service.administration import Administration
 from service.log_keys import load_log_keys
 from service.metrics import Metrics
 from service.streams import StreamSender, probe_stream
+from streams.engine import TELL_AFTER
 from streams.outcomes import Verdict
 from streams.webhook import render_secret
 from tests.sealed import remove_events, seal_log
@@ -186,6 +187,16 @@ def test_an_outage_loses_nothing_and_keeps_the_order(scene: Scene) -> None:
     assert len({one.body for one in scene.receiver.received[:5]}) == 1
     assert scene.receiver.leaves == list(range(scene.seal() + 1))
     assert scene.lane().trouble == ""
+
+
+def test_trouble_of_some_minutes_and_its_end_are_told(scene: Scene) -> None:
+    scene.receiver.script.extend([Reply(503)] * (TELL_AFTER + 2))
+    for _ in range(TELL_AFTER + 3):
+        scene.pump()
+        scene.clock.advance(seconds=301)
+
+    assert scene.actions() == ["stream.created", "stream.stuck", "stream.recovered"]
+    assert scene.stream().state == "active"
 
 
 @pytest.mark.parametrize("status", [400, 413])
