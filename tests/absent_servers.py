@@ -16,11 +16,14 @@ _PROVIDERS = (
     "tests/journeys/real_idps.py",
 )
 _DIRECTORIES = ("tests/conftest.py", "tests/sync/conftest.py")
+_STORES = ("tests/streams/object_stores.py", "tests/streams/conftest.py")
 OPTIONAL_SERVERS = {
+    "azurite": _STORES,
     "ds389": ("tests/ds389.py", "tests/sync/ds389_trees.py", *_DIRECTORIES),
     "idp_pysaml2": ("tests/idps/pysaml2_provider.py", "tests/idps/pysaml2_server.py", *_PROVIDERS),
     "idp_samlp": ("tests/idps/samlp_provider.py", *_PROVIDERS),
     "idp_simplesamlphp": ("tests/idps/simplesamlphp_provider.py", *_PROVIDERS),
+    "moto": _STORES,
     "samba": ("tests/samba_dc.py", "tests/in_namespace.py", "tests/sync/ad_trees.py", *_DIRECTORIES),
 }
 """Markers of servers that need not be everywhere, and the modules that only their tests reach whole."""

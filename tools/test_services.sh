@@ -8,6 +8,8 @@
 # Samba's domain controller: likewise, and none of its services is started.
 # Identity providers: xmlsec1 for pysaml2 and SimpleSAMLphp likewise; npm's samlp into the environment's folder, where
 # node and npm are here.
+# Object stores: npm's azurite likewise; moto into an environment of its own, for it and Usher want different versions of
+# the same library.
 set -u
 
 python=$1
@@ -132,6 +134,42 @@ install_samlp() {
     return 1
 }
 
+azurite_folder=$(dirname "$python")/../receivers/azurite
+azurite_lock=$(dirname "$0")/../tests/streams/azurite
+
+has_azurite() {
+    cmp -s "$azurite_lock/package-lock.json" "$azurite_folder/package-lock.json" &&
+        [ -d "$azurite_folder/node_modules/azurite" ]
+}
+
+install_azurite() {
+    command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || return 1
+    echo "usher: installing npm's azurite for the tests" >&2
+    mkdir -p "$azurite_folder" || return 1
+    cp "$azurite_lock/package.json" "$azurite_lock/package-lock.json" "$azurite_folder" || return 1
+    (cd "$azurite_folder" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) >/dev/null 2>&1 && return 0
+    rm -rf "$azurite_folder"
+    return 1
+}
+
+moto_folder=$(dirname "$python")/../receivers/moto
+moto_lock=$(dirname "$0")/../tests/streams/moto/requirements.lock
+
+has_moto() {
+    cmp -s "$moto_lock" "$moto_folder/requirements.lock" && [ -x "$moto_folder/bin/python" ]
+}
+
+install_moto() {
+    echo "usher: installing moto for the tests" >&2
+    rm -rf "$moto_folder"
+    { "$python" -m venv "$moto_folder" &&
+        { "$(dirname "$python")/uv" pip install --quiet --python "$moto_folder/bin/python" --require-hashes -r "$moto_lock" ||
+            "$moto_folder/bin/python" -m pip install --quiet --require-hashes -r "$moto_lock"; } &&
+        cp "$moto_lock" "$moto_folder"; } >/dev/null 2>&1 && return 0
+    rm -rf "$moto_folder"
+    return 1
+}
+
 has_postgresql || install_postgresql ||
     echo "usher: no PostgreSQL server here; tests marked 'pg' will say so" >&2
 has_slapd || install_slapd ||
@@ -146,4 +184,8 @@ has_samlp || install_samlp ||
     echo "usher: no Node.js with npm here; tests marked 'idp_samlp' will say so" >&2
 has_simplesamlphp || install_simplesamlphp ||
     echo "usher: no SimpleSAMLphp here; tests marked 'idp_simplesamlphp' will say so" >&2
+has_azurite || install_azurite ||
+    echo "usher: no Node.js with npm here; tests marked 'azurite' will say so" >&2
+has_moto || install_moto ||
+    echo "usher: moto cannot be installed here; tests marked 'moto' will say so" >&2
 exit 0

@@ -1,5 +1,6 @@
 """Receivers that fail in scripted ways, and organisations whose log is sealed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from service.administration import Administration
 from tests.certificates import Certificates, make_certificates, today
 from tests.service.worlds import HandClock, small_world
+from tests.streams.object_stores import Azurite, Moto, require_azurite, require_moto, run_azurite, run_moto
 from tests.streams.receivers import HTTPSReceiver
 
 
@@ -24,6 +26,22 @@ def clock() -> HandClock:
 @pytest.fixture
 def receiver(certificates: Certificates) -> Iterator[HTTPSReceiver]:
     with HTTPSReceiver(certificates) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def moto(certificates: Certificates) -> Iterator[Moto]:
+    """One for all tests: each makes a bucket of its own."""
+    require_moto(os.environ)
+    with run_moto(certificates) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def azurite(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One for all tests: each makes a container of its own."""
+    require_azurite(os.environ)
+    with run_azurite(certificates, tmp_path_factory.mktemp("azurite")) as running:
         yield running
 
 
