@@ -5,9 +5,11 @@ trusted, and all of it with checkpoints that somebody kept elsewhere: those alon
 whoever has the key.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from audit.body import parse_body
 from audit.checkpoint import Checkpoint, parse_checkpoint, verify_note
@@ -16,6 +18,7 @@ from audit.tree import RightEdge, leaf_hash
 from provisioning.sealing import SealedReader, StoredCheckpoint, StoredEvent
 
 _HEADS_AT_ONCE = 4_096
+_NOTHING_TOLD: Mapping[int, bytes] = MappingProxyType({})
 
 
 class Tampering(StrEnum):
@@ -58,12 +61,14 @@ def verify_log(
 
     `earlier` are checkpoints of this log that were kept outside; their signatures were looked at before.
     """
-    checker = _TreeChecker(log, origin, vkeys, earlier)
-    bodies = _BodyChecker(log.removals())
+    told = _told_removals(log)
+    checker = _TreeChecker(log, origin, vkeys, earlier, told)
+    removals = log.removals()
+    bodies = _BodyChecker(removals)
     for event in log.events():
         bodies.check(event)
         checker.append(event.leaf_index, event.leaf)
-    return checker.finish(bodies.differences(), bodies.removed)
+    return checker.finish([*bodies.differences(), *_untold_removals(removals, told)], bodies.removed)
 
 
 def verify_heads(
@@ -86,6 +91,28 @@ def verify_heads(
             )
             return checker.finish([gone], 0)
     return checker.finish([], 0)
+
+
+def _told_removals(log: SealedReader) -> Mapping[int, bytes]:
+    """What events of the log say that was removed: the number of leaves from the first on, and their root."""
+    told: dict[int, bytes] = {}
+    for stored in log.told_removals():
+        with contextlib.suppress(AuditError, KeyError, ValueError):
+            said = {change["path"]: str(change["after"]) for change in parse_body(stored).get("changes", ())}
+            told[int(said["last"]) + 1] = bytes.fromhex(said["root"])
+    return told
+
+
+def _untold_removals(removals: Sequence[tuple[int, int]], told: Mapping[int, bytes]) -> Iterator[Difference]:
+    """What was declared removed without an event: by somebody who knows the tables, and not by the retention."""
+    stop = max((last + 1 for _, last in removals), default=0)
+    known = max(told, default=0)
+    if stop > known:
+        yield Difference(
+            Tampering.DELETED,
+            f"events {known} to {stop - 1} are declared removed, and no event of the log tells of it",
+            known,
+        )
 
 
 class _BodyChecker:
@@ -154,15 +181,21 @@ class _TreeChecker:
     """Rebuilds a tree leaf by leaf and compares it with each checkpoint that it passes."""
 
     def __init__(
-        self, log: SealedReader, origin: str, vkeys: Collection[str], earlier: Sequence[Checkpoint]
+        self,
+        log: SealedReader,
+        origin: str,
+        vkeys: Collection[str],
+        earlier: Sequence[Checkpoint],
+        told: Mapping[int, bytes] = _NOTHING_TOLD,
     ) -> None:
         self._log = log
         self._origin = origin
         self._vkeys = tuple(vkeys)
         self._earlier = earlier
+        self._told = told
         self._checkpoints = list(log.checkpoints())
         self._signed = {one.size: one.root for one in self._checkpoints}
-        self._awaited = {size for size in (*self._signed, *(one.size for one in earlier)) if size > 0}
+        self._awaited = {size for size in (*self._signed, *(one.size for one in earlier), *told) if size > 0}
         self._roots: dict[int, bytes] = {0: RightEdge().root()}
         self._edge = RightEdge()
         self._nodes: dict[tuple[int, int], bytes] = {}
@@ -195,6 +228,7 @@ class _TreeChecker:
         if not self._is_broken:
             self._found.extend(self._check_end())
             self._found.extend(self._check_roots())
+            self._found.extend(self._check_told())
             self._found.extend(self._check_stored_tree())
         self._found.extend(self._check_notes())
         self._found.extend(self._check_earlier())
@@ -239,6 +273,17 @@ class _TreeChecker:
                 )
                 return
             last_good = size
+
+    def _check_told(self) -> Iterator[Difference]:
+        """Whether what was removed is what the events that tell of it say."""
+        for size in sorted(self._told):
+            if self._roots.get(size) != self._told[size]:
+                yield Difference(
+                    Tampering.REWRITTEN,
+                    f"leaves 0 to {size - 1} are not those that the event of their removal tells of",
+                    0,
+                )
+                return
 
     def _check_stored_tree(self) -> Iterator[Difference]:
         """What proofs and the next batch are made from."""

@@ -1,4 +1,6 @@
-"""Rebuilds members, grants and seats from the events alone, from the first one on, and compares them with the tables.
+"""Rebuilds members, grants and seats from the events alone, and compares them with the tables.
+
+It begins with the first event, or with what the retention has kept of those that it removed.
 
 Knows what events say and none of the rules by which things came about: what cannot be rebuilt is missing in the log.
 """
@@ -44,8 +46,10 @@ class Misfit:
 class Replay:
     """The state of one organisation as its events, taken in their order, make it."""
 
-    def __init__(self) -> None:
-        self.members: dict[MemberId, RebuiltMember] = {}
+    def __init__(self, members: Mapping[MemberId, RebuiltMember] | None = None) -> None:
+        """`members`: what earlier events, which are kept no more, have made of them. They are changed in place."""
+        self.members: dict[MemberId, RebuiltMember] = dict(members or {})
+        self.touched: set[MemberId] = set()
         self.events = 0
         self.faults: list[Misfit] = []
 
@@ -61,6 +65,7 @@ class Replay:
         if subject is None or subject["type"] != "member":
             return
         member_id = MemberId(subject["id"])
+        self.touched.add(member_id)
         changes = {change["path"]: change for change in body.get("changes", ())}
         match action:
             case "member.created":
@@ -118,9 +123,11 @@ class Replay:
         self.faults.append(Misfit(member_id, text))
 
 
-def replay_events(bodies: Iterable[EventBody]) -> Replay:
-    """Take all events of an organisation in their order."""
-    replay = Replay()
+def replay_events(
+    bodies: Iterable[EventBody], members: Mapping[MemberId, RebuiltMember] | None = None
+) -> Replay:
+    """Take all events of an organisation in their order; or those behind the ones that have made `members`."""
+    replay = Replay(members)
     for body in bodies:
         replay.take(body)
     return replay

@@ -239,3 +239,6 @@ class SealedReader(Protocol):
 
     def removals(self) -> list[tuple[int, int]]:
         """Leaves whose events the retention has removed: first and last of each range."""
+
+    def told_removals(self) -> list[bytes]:
+        """The events that tell of removals, sealed or not."""

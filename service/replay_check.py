@@ -8,18 +8,19 @@ from typing import Final
 import structlog
 
 from audit.body import parse_body
-from directory.ids import OrganisationId
-from provisioning.ports import EventQuery
-from provisioning.replay import Misfit, compare_replay, replay_events
+from directory.ids import MemberId
+from provisioning.log_retention import baseline_digest
+from provisioning.replay import Misfit, Replay, compare_replay
 from provisioning.state import OrganisationState
 from service.wiring import Wiring
+from storage.log_retention import SQLLogKeeper
 from storage.sealing import SQLSealing
 
 REPLAY_EVERY: Final = timedelta(hours=24)
 REPLAY_SECONDS: Final = 3600
 """How often it is looked whether the check is due."""
 
-_ALL: Final = 2**31 - 1
+_NOBODY: Final = MemberId("-")
 _MOST_TOLD: Final = 20
 
 _log = structlog.get_logger("usher.replay")
@@ -27,27 +28,40 @@ _log = structlog.get_logger("usher.replay")
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What the replay of one organisation's log has found. `reason` says why there was none."""
+    """What the replay of one organisation's log has found. `removed` events, the first ones, are kept no more."""
 
     organisation: OrganisationState
     events: int
     members: int
     misfits: Sequence[Misfit]
-    reason: str = ""
+    removed: int = 0
 
 
 def replay_organisation(wiring: Wiring, organisation: OrganisationState) -> ReplayReport:
     """Rebuild an organisation from its events and compare, in one view of the database.
 
-    A log whose first events the retention has removed cannot be replayed.
+    Where the retention has removed the first events, it begins with what it kept of them, which an event must name.
     """
-    if removed := _removed(wiring, organisation.organisation_id):
-        return ReplayReport(organisation, 0, 0, (), f"the retention has removed the events up to {removed}")
-    with wiring.unit_of_work(organisation.organisation_id).read() as reader:
-        replay = replay_events(parse_body(body) for _, body in reader.events(EventQuery(limit=_ALL)))
-        misfits = tuple(compare_replay(replay, reader))
+    with SQLLogKeeper(wiring.database, organisation.organisation_id).read() as view:
+        start, base = view.keeping().declared_before, view.baseline()
+        digest = baseline_digest(base)
+        told = ""
+        replay = Replay(base)
+        for stored in view.later_bodies(start):
+            body = parse_body(stored)
+            if body["action"] == "log.retention_applied":
+                told = next(
+                    (str(change["after"]) for change in body["changes"] if change["path"] == "baseline"), told
+                )
+            replay.take(body)
+        misfits = tuple(compare_replay(replay, view))
+    if start and told != digest:
+        misfits = (
+            Misfit(_NOBODY, "what is kept of the removed events is not what the log says of it"),
+            *misfits,
+        )
     present = sum(not member.is_deleted for member in replay.members.values())
-    return ReplayReport(organisation, replay.events, present, misfits)
+    return ReplayReport(organisation, replay.events, present, misfits, start)
 
 
 def replay_all(wiring: Wiring) -> int:
@@ -69,8 +83,3 @@ def replay_all(wiring: Wiring) -> int:
             )
     sealing.note_replay(found)
     return found
-
-
-def _removed(wiring: Wiring, organisation_id: OrganisationId) -> int:
-    with SQLSealing(wiring.database).read(organisation_id) as log:
-        return max((last for _, last in log.removals()), default=-1) + 1

@@ -22,6 +22,7 @@ from service.jobs import (
     end_what_is_due,
     note_ending_tokens,
 )
+from service.log_retention import RETENTION_SECONDS, apply_retention_everywhere
 from service.metrics import Metrics
 from service.outside import open_outgoing, resolver
 from service.replay_check import REPLAY_SECONDS, replay_all
@@ -95,6 +96,7 @@ class Scheduler:
             ScheduledJob("streams", self._streams.pump, PUMP_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),
+            ScheduledJob("log_retention", self._apply_retention, RETENTION_SECONDS, at_once=False),
             ScheduledJob("token_notices", lambda: note_ending_tokens(self._wiring), 3600),
             ScheduledJob("run_history", lambda: delete_old_runs(self._wiring), 3600),
             ScheduledJob("request_log", lambda: delete_logged_requests(self._wiring), 3600),
@@ -145,6 +147,9 @@ class Scheduler:
         number = 0 if self._stopping.is_set() else self._dispatcher.dispatch()
         self._last_tick = self._wiring.clock()
         return number
+
+    def _apply_retention(self) -> None:
+        apply_retention_everywhere(self._wiring, self._stopping.is_set)
 
     def _refresh_metadata(self) -> None:
         with open_outgoing(self._wiring.settings) as outgoing:

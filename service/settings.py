@@ -38,7 +38,7 @@ class Settings:
     requests to; `dns_servers` (`address:port`) answer for the proof of domains in place of the system's. `jobs` says
     who reads directories, `LOCAL` or `WORKERS`; the three behind it are about workers: how often they say that they
     live, after which silence their work is given to others, and how often that is looked for. `log_key_file` holds
-    what the audit log is signed by.
+    what the audit log is signed by. `retention_database_url`: the database, for a role of it that may remove events.
     """
 
     data: Path = Path("var")
@@ -71,6 +71,7 @@ class Settings:
     worker_stalled_seconds: int = 5
     worker_recovery_seconds: int = 2
     log_key_file: Path = Path("var/log.key")
+    retention_database_url: str = field(default="", repr=False)
 
     @property
     def key_file(self) -> Path:
@@ -185,6 +186,14 @@ def _database(value: str) -> str:
     return value
 
 
+def _server(value: str) -> str:
+    if not value.startswith("postgresql://"):
+        raise _UnfitError(
+            "must be postgresql://user@host/database: the same database, as a role that may remove events"
+        )
+    return value
+
+
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "data": _path,
     "database_url": _database,
@@ -216,8 +225,9 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "worker_stalled_seconds": _number(3, 3600),
     "worker_recovery_seconds": _number(1, 600),
     "log_key_file": _path,
+    "retention_database_url": _server,
 }
-_SECRETS = frozenset({"database_url", "secret_key", "metrics_token"})
+_SECRETS = frozenset({"database_url", "secret_key", "metrics_token", "retention_database_url"})
 
 
 def variable(name: str) -> str:
@@ -272,6 +282,11 @@ def _misfits(settings: Settings) -> list[str]:
         faults.append(
             "USHER_JOBS is workers, but SQLite serves one process; set USHER_DATABASE_URL to a PostgreSQL database, "
             "or leave USHER_JOBS out"
+        )
+    if settings.retention_database_url and settings.is_on_sqlite:
+        faults.append(
+            "USHER_RETENTION_DATABASE_URL names a role of PostgreSQL, but the database is SQLite, which has none; "
+            "leave it out"
         )
     if settings.worker_stalled_seconds < _HEARTBEATS_MISSED * settings.worker_heartbeat_seconds:
         faults.append(

@@ -173,6 +173,16 @@ class Database:
             with self._translated(), self.engine.connect() as connection:
                 _execute_outside(connection, "PRAGMA wal_checkpoint(PASSIVE)")
 
+    def truncate_log(self) -> bool:
+        """Empty SQLite's write-ahead log, which still holds what was overwritten; False while a reader needs it.
+
+        Source: https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+        """
+        if not self.is_sqlite:
+            return True
+        with self._translated(), self._turn(), self.engine.connect() as connection:
+            return bool(_execute_outside(connection, "PRAGMA wal_checkpoint(TRUNCATE)") == 0)
+
     def close(self) -> None:
         """Close every connection that lies idle."""
         self.engine.dispose()

@@ -7,10 +7,12 @@ import hmac
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import orjson
 from sqlalchemy import LargeBinary, bindparam, select
 
+from audit.events import ERASED
 from directory.facts import name_key
 from directory.ids import EventId, OrganisationId
 from provisioning.ports import EventQuery
@@ -24,6 +26,7 @@ from storage.tables import audit_event, audit_mail, audit_pii, outbox
 from storage.view import ORGANISATION, View, is_own
 
 _KEY_BYTES = 32
+_ERASED: Mapping[str, str] = MappingProxyType({"name": ERASED})
 
 _EVENTS = audit_event.c
 _SELECT_BODIES = select(_EVENTS.event_id, _EVENTS.body).where(
@@ -71,7 +74,10 @@ class LogReader(View):
         return EventSearch(self._connection, self._organisation_id, query).found()
 
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]:
-        """References that were erased or never written are left out."""
+        """Of a reference that is not there any more it says that it was erased."""
+        return dict.fromkeys(refs, _ERASED) | self._opened(refs)
+
+    def _opened(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]:
         ring = self._database.key_ring
         found: dict[str, Mapping[str, str]] = {}
         for ref, key, ciphertext in self._rows(_SELECT_PII, refs=refs):
@@ -89,7 +95,7 @@ class LogReader(View):
 
     def _mail_key(self) -> bytes | None:
         """By which the organisation's mails are digested. It stands among the names, under the organisation's id."""
-        found = self.personal_data([self._organisation_id]).get(self._organisation_id)
+        found = self._opened([self._organisation_id]).get(self._organisation_id)
         return None if found is None else bytes.fromhex(found["mail_key"])
 
     def _place(self, ref: str, column: str) -> bytes:

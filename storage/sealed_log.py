@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Integer, Select, bindparam, select
+from sqlalchemy import Integer, Select, bindparam, literal_column, select
 
 from audit.checkpoint import split_note
 from audit.errors import TreeError
@@ -55,6 +55,14 @@ _REMOVALS = (
     select(audit_removal.c.first_leaf, audit_removal.c.last_leaf)
     .where(audit_removal.c.organisation_id == ORGANISATION)
     .order_by(audit_removal.c.first_leaf)
+)
+
+_TOLD_REMOVALS = (
+    select(_EVENTS.body)
+    .where(
+        _EVENTS.organisation_id == ORGANISATION, _EVENTS.action == literal_column("'log.retention_applied'")
+    )
+    .order_by(_EVENTS.id)
 )
 
 
@@ -134,6 +142,9 @@ class SealedLog(View):
 
     def removals(self) -> list[tuple[int, int]]:
         return self._pair_rows(_REMOVALS)
+
+    def told_removals(self) -> list[bytes]:
+        return [bytes(row[0]) for row in self._rows(_TOLD_REMOVALS)]
 
 
 def _read_checkpoint(row: Row) -> StoredCheckpoint:

@@ -4,6 +4,7 @@ import click
 
 from service.cli.audit_export import export
 from service.cli.audit_keys import restore, rotate_key
+from service.cli.audit_privacy import erase, hold, retention
 from service.cli.audit_reading import list_, show
 from service.cli.audit_replay import replay
 from service.cli.audit_reports import report
@@ -30,6 +31,9 @@ for command in (
     prove_consistency_,
     verify,
     replay,
+    retention,
+    hold,
+    erase,
     token,
     rotate_key,
     restore,

@@ -13,7 +13,9 @@ from service.replay_check import ReplayReport, replay_organisation
 @click.option("--all", "everything", is_flag=True, help="All organisations.")
 @organisation_option
 def replay(everything: bool) -> None:
-    """Rebuild members, grants and seats from the record, from its first event on, and compare them with the tables.
+    """Rebuild members, grants and seats from the record alone, and compare them with the tables.
+
+    It begins with the first event, or with what the retention has kept of those that it removed.
 
     The service does it every night. Exit code 1 when something differs: then an event is missing or was changed, or
     a table was changed past the record.
@@ -38,9 +40,8 @@ def replay(everything: bool) -> None:
 
 def _sentence(report: ReplayReport) -> str:
     name = clean(report.organisation.name)
-    if report.reason:
-        return f"{name}: not replayed, {report.reason}."
-    told = f"{name}: {report.events} events make {report.members} members"
+    gone = f" and what is kept of {report.removed} that the retention has removed" if report.removed else ""
+    told = f"{name}: {report.events} events{gone} make {report.members} members"
     if report.misfits:
         return f"{told}; {len(report.misfits)} differences:"
     return f"{told}, with the grants and seats that the tables hold."
@@ -51,6 +52,6 @@ def _document(report: ReplayReport) -> dict[str, object]:
         "organisation": report.organisation.name,
         "events": report.events,
         "members": report.members,
-        "reason": report.reason,
+        "removed": report.removed,
         "differences": [{"member": one.member_id, "text": one.text} for one in report.misfits],
     }

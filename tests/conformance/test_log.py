@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import Executable, delete, select, text, update
 
+from audit.events import ERASED
 from directory.ids import EventId
 from provisioning.ports import EventQuery, Reader
 from provisioning.state import EventRow, PersonalData
@@ -105,8 +106,14 @@ def test_names_come_back_under_their_reference(tenant: Tenant) -> None:
         writer.insert_personal_data([])
 
     with tenant.unit_of_work.read() as reader:
-        assert reader.personal_data([zoe.ref, bob.ref, new_id()]) == {zoe.ref: zoe.values, bob.ref: {}}
+        assert reader.personal_data([zoe.ref, bob.ref]) == {zoe.ref: zoe.values, bob.ref: {}}
         assert reader.personal_data([]) == {}
+
+
+def test_a_reference_without_a_name_is_shown_as_erased(tenant: Tenant) -> None:
+    gone = new_id()
+    with tenant.unit_of_work.read() as reader:
+        assert reader.personal_data([gone]) == {gone: {"name": "[erased]"}}
 
 
 def test_names_are_not_stored_in_clear(tenant: Tenant) -> None:
@@ -189,4 +196,4 @@ def test_the_log_of_another_organisation_is_out_of_reach(tenant: Tenant, other: 
     with tenant.unit_of_work.read() as reader:
         assert _bodies(reader) == _bodies(reader, about=(subject,)) == []
         assert reader.event_bodies([written.event_id]) == {}
-        assert reader.personal_data([data.ref]) == {}
+        assert reader.personal_data([data.ref]) == {data.ref: {"name": ERASED}}
