@@ -17,10 +17,13 @@ from service.administration import Administration
 from service.errors import RefusedError
 from service.runs import PULLED_KINDS
 from service.wiring import Wiring
+from storage.event_rows import has_waiting_events, index_waiting_events
 
 _ORGANISATIONS_AT_ONCE = 100
 _AT_ONCE = 500
 _REQUESTS_AT_ONCE = 5_000
+INDEX_SECONDS = 0.5
+"""How often it is looked for events without terms."""
 NOTICE_DAYS = (30, 7, 1)
 """Days before its end at which a token is spoken of."""
 RUNS_KEPT = 200
@@ -80,6 +83,19 @@ def drain(wiring: Wiring) -> int:
             models=wiring.models,
         )
     return len(organisations)
+
+
+def index_events(wiring: Wiring) -> int:
+    """Give events the terms by which they are found, so that neither writers nor searches have to; how many."""
+    indexed = 0
+    with wiring.database.read() as connection:
+        is_waiting = has_waiting_events(connection)
+    while is_waiting:
+        with wiring.database.write() as connection:
+            number = index_waiting_events(connection)
+        indexed += number
+        is_waiting = number > 0
+    return indexed
 
 
 def delete_after_retention(wiring: Wiring) -> int:

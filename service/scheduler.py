@@ -15,11 +15,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from service.backchannel import deliver_notices, rotate_signing_keys
 from service.dispatch import Dispatcher, LocalDispatcher, guarded
 from service.jobs import (
+    INDEX_SECONDS,
     delete_after_retention,
     delete_logged_requests,
     delete_old_runs,
     drain,
     end_what_is_due,
+    index_events,
     note_ending_tokens,
 )
 from service.log_retention import RETENTION_SECONDS, apply_retention_everywhere
@@ -93,6 +95,7 @@ class Scheduler:
             ScheduledJob("tick", self.tick, tick_seconds),
             ScheduledJob("end_due", lambda: end_what_is_due(self._wiring), tick_seconds),
             ScheduledJob("seal", self._sealer.seal, SEAL_SECONDS),
+            ScheduledJob("search_terms", lambda: index_events(self._wiring), INDEX_SECONDS),
             ScheduledJob("streams", self._streams.pump, PUMP_SECONDS),
             ScheduledJob("drain", lambda: drain(self._wiring), 30),
             ScheduledJob("retention", lambda: delete_after_retention(self._wiring), 3600),

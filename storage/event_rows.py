@@ -1,8 +1,9 @@
 """Appending events, and giving them afterwards the terms and hours by which they are found.
 
 What an event is found by is in its body, so it need not be written in the transaction of the change: on SQLite each
-further page that a commit touches costs nearly as much as the event itself. Every thousand events or so a transaction
-does it for all that wait; a search looks through those that still do.
+further page that a commit touches costs nearly as much as the event itself. A running service does it twice a second
+for all that wait, and whoever writes, with the first of its events and every some thousands; a search looks through
+those that still wait.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,18 +24,21 @@ from storage.tables import audit_event, audit_hour, audit_indexed, audit_term
 from storage.types import RowNumber, moment_writer, read_moment
 from storage.view import fetch_rows
 
-SOON: Final = 1024
-"""After so many events a process gives those that wait their terms."""
+SOON: Final = 4096
+"""After so many events a process gives those that wait their terms, when nobody has done so before."""
 
 INDEXED: Final = "events"
 """The one row of `audit_indexed`; the migration makes it."""
 
+FEW: Final = 16
+"""So many events or fewer are inserted one by one: a COPY costs PostgreSQL as much as several of them."""
+
 _AT_ONCE: Final = 8192
 
 _EVENTS = audit_event.c
-_INSERT_EVENTS = BulkInsert(
-    audit_event, "organisation_id", "event_id", "time", "action", "subject_id", "body"
-)
+_COLUMNS: Final = ("organisation_id", "event_id", "time", "action", "subject_id", "body")
+_INSERT_EVENTS = BulkInsert(audit_event, *_COLUMNS)
+_INSERT_ONE = f"INSERT INTO audit_event ({', '.join(_COLUMNS)}) VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
 _INSERT_TERMS = BulkInsert(audit_term, "term", "event_row")
 _INSERT_MISSING_TERMS = BulkInsert(audit_term, "term", "event_row", ignore_present=True)
 
@@ -71,6 +75,9 @@ _SELECT_WAITING: Final[dict[bool, Select[Any]]] = {
     True: _WAITING.where(*IS_WAITING[True]).order_by(_EVENTS.id).limit(bindparam("row_limit", type_=Integer)),
     False: _WAITING.where(*IS_WAITING[False], _IS_BEFORE_TARGET),
 }
+_SELECT_ANY_WAITING: Final[dict[bool, Select[Any]]] = {
+    is_sqlite: select(_EVENTS.id).where(*is_waiting).limit(1) for is_sqlite, is_waiting in IS_WAITING.items()
+}
 _LOCK = text("LOCK TABLE audit_event IN SHARE MODE")
 _SELECT_LAST = select(func.coalesce(func.max(_EVENTS.id), 0))
 _SELECT_UNSETTLED: Select[Any] = _WAITING.where(
@@ -95,13 +102,32 @@ def append_event_rows(
     connection: Connection, organisation_id: OrganisationId | None, events: Iterable[EventRow]
 ) -> None:
     """Append events of one organisation, or of the service itself, in their order."""
-    _INSERT_EVENTS(
-        connection,
-        (
-            (organisation_id, event.event_id, event.time, event.action, event.subject_id, event.body)
-            for event in events
-        ),
+    _INSERT_EVENTS(connection, _rows(organisation_id, events))
+
+
+def append_few_events(
+    connection: Connection, organisation_id: OrganisationId, events: Sequence[EventRow]
+) -> None:
+    """The same for PostgreSQL and few events. In the driver's pipeline nothing is waited for."""
+    write = moment_writer("+00")
+    driver: Any = connection.connection.dbapi_connection
+    for own, event_id, time, *rest in _rows(organisation_id, events):
+        # The same text each time, so that the driver has it prepared on the server.
+        driver.execute(_INSERT_ONE, (own, event_id, write(time), *rest))
+
+
+def _rows(organisation_id: OrganisationId | None, events: Iterable[EventRow]) -> Iterator[tuple[Any, ...]]:
+    return (
+        (organisation_id, event.event_id, event.time, event.action, event.subject_id, event.body)
+        for event in events
     )
+
+
+def has_waiting_events(connection: Connection) -> bool:
+    """Whether there are events without terms; on PostgreSQL they may be too fresh to be given any."""
+    ((horizon, settled_row),) = fetch_rows(connection, SELECT_HORIZON, {})
+    given = {"horizon": horizon, "settled_row": settled_row}
+    return bool(fetch_rows(connection, _SELECT_ANY_WAITING[connection.dialect.name == "sqlite"], given))
 
 
 def index_waiting_events(connection: Connection) -> int:

@@ -3,13 +3,16 @@
 Clear names stand beside the log, each under a key of its own, so that they can be erased without touching it.
 """
 
+import contextlib
 import hmac
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import LargeBinary, bindparam, select
 
 from audit.events import ERASED
@@ -18,7 +21,7 @@ from directory.ids import EventId, OrganisationId
 from provisioning.ports import EventQuery
 from provisioning.state import EventRow, PersonalData
 from storage.bulk import BulkInsert
-from storage.event_rows import SOON, append_event_rows, index_waiting_events
+from storage.event_rows import FEW, SOON, append_event_rows, append_few_events, index_waiting_events
 from storage.event_search import EventSearch
 from storage.secrets import bind_place, open_with_own_key, seal_with_own_key
 from storage.sets import in_set
@@ -103,12 +106,55 @@ class LogReader(View):
 
 
 class LogWriter(LogReader):
-    """The organisation's log as commands append to it."""
+    """The organisation's log as commands append to it.
+
+    On PostgreSQL events wait for the commit and go with it in one message: whoever waits for the organisation's lock
+    waits no longer than for a change without any.
+    """
+
+    _late: tuple[EventRow, ...] = ()
+    _is_indexing = False
+
+    def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]:
+        self.write_late_events()
+        return super().event_bodies(event_ids)
+
+    def events(self, query: EventQuery) -> Iterator[tuple[int, bytes]]:
+        self.write_late_events()
+        return super().events(query)
 
     def append_events(self, events: Sequence[EventRow]) -> None:
-        append_event_rows(self._connection, self._organisation_id, events)
-        if self._database.is_turn(len(events), every=SOON):
+        self._is_indexing |= self._database.is_turn(len(events), every=SOON)
+        self._late += tuple(events)
+        # What a savepoint may take back must not outlive it.
+        if self._database.is_sqlite or self._connection.in_nested_transaction():
+            self.write_late_events()
+
+    def write_late_events(self) -> None:
+        """Write the events that wait for the commit, because somebody looks or something may be taken back."""
+        late, self._late = self._late, ()
+        if late:
+            append_event_rows(self._connection, self._organisation_id, late)
+
+    def conclude(self) -> None:
+        """Do what comes last, and commit if there are events that wait for it. Nothing may be written behind it."""
+        if self._is_indexing:
+            self.write_late_events()
             index_waiting_events(self._connection)
+        late, transaction = self._late, self._connection.get_transaction()
+        if len(late) > FEW or transaction is None:
+            self.write_late_events()
+        elif late:
+            driver: Any = self._connection.connection.dbapi_connection
+            try:
+                with driver.pipeline():
+                    append_few_events(self._connection, self._organisation_id, late)
+                    transaction.commit()
+            except BaseException:
+                # For SQLAlchemy it is committed; the server has done nothing behind what failed.
+                with contextlib.suppress(psycopg.Error):
+                    driver.rollback()
+                raise
 
     def append_outbox(self, topic: str, payloads: Sequence[Mapping[str, object]], at: datetime) -> None:
         organisation_id = self._organisation_id

@@ -71,6 +71,12 @@ class StoreWriter(
 ):
     """Everything of one organisation, to be changed."""
 
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        self.write_late_events()
+        with super().attempt():
+            yield
+
 
 class OrganisationUnitOfWork:
     """Transactions of one organisation, a connection each. Not to be nested."""
@@ -87,7 +93,9 @@ class OrganisationUnitOfWork:
     def write(self) -> Iterator[Writer]:
         """One command's transaction, the organisation locked. Left by an exception, it is rolled back whole."""
         with self._database.write() as connection:
-            yield StoreWriter(self._database, connection, self._organisation_id, is_locking=True)
+            writer = StoreWriter(self._database, connection, self._organisation_id, is_locking=True)
+            yield writer
+            writer.conclude()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Reader]:
