@@ -278,4 +278,6 @@ class SQLLogKeeper:
     @contextmanager
     def _write(self, database: Database) -> Iterator[KeepingWriter]:
         with database.write() as opened:
-            yield KeepingWriter(database, opened, self._organisation_id, is_locking=True)
+            writer = KeepingWriter(database, opened, self._organisation_id, is_locking=True)
+            yield writer
+            writer.conclude()
