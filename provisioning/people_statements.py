@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from audit.events import Reason, Target
+from audit.events import PII_PREFIX, Reason, Target
 from directory.changes import (
     AcceptInvitation,
     EndInvitation,
@@ -14,7 +14,7 @@ from directory.changes import (
     SetOverride,
 )
 from directory.facts import name_key
-from directory.ids import EventId, InvitationId
+from directory.ids import EventId, InvitationId, MemberId
 from provisioning.errors import Refusal, RefusalCode
 from provisioning.seats import free_seats, seat_limit
 from provisioning.state import (
@@ -42,6 +42,13 @@ from provisioning.work import Work
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+def _refer_to_reason(work: Work, member_id: MemberId, reason: str) -> str:
+    """Keep what was written about somebody among what can be erased; the reference to it."""
+    ref = work.mint.id()
+    work.writer.insert_personal_data([PersonalData(ref, member_id, {"text": reason})])
+    return f"{PII_PREFIX}{ref}"
+
+
 def set_override(work: Work, change: SetOverride) -> None:
     record = find_member(work, change.member_id)
     known = work.writer.override(change.override_id)
@@ -63,7 +70,7 @@ def set_override(work: Work, change: SetOverride) -> None:
         (member_target(record), Target("override", change.override_id, role="object")),
         (
             field_change("grants", None, tuple(sorted(f"{role}@{scope}" for role, scope in change.grants))),
-            field_change("reason", None, change.reason),
+            field_change("reason", None, _refer_to_reason(work, change.member_id, change.reason)),
             field_change("ends_at", None, f"{change.ends_at:%Y-%m-%dT%H:%M:%SZ}"),
         ),
     )
@@ -111,8 +118,9 @@ def set_block(work: Work, change: SetBlock) -> None:
         raise invalid("a block needs a reason")
     check_person(work, record, "blocked")
     work.writer.insert_block(StoredBlock(change.member_id, change.reason, work.author, work.now))
+    reason = _refer_to_reason(work, change.member_id, change.reason)
     event_id = work.ledger.record(
-        "block.set", (member_target(record),), (field_change("reason", None, change.reason),)
+        "block.set", (member_target(record),), (field_change("reason", None, reason),)
     )
     work.touch(change.member_id, event_id, "block")
 
@@ -123,8 +131,9 @@ def lift_block(work: Work, change: LiftBlock) -> None:
     if block is None:
         return
     work.writer.delete_block(change.member_id)
+    reason = _refer_to_reason(work, change.member_id, block.reason)
     event_id = work.ledger.record(
-        "block.lifted", (member_target(record),), (field_change("reason", block.reason, None),)
+        "block.lifted", (member_target(record),), (field_change("reason", reason, None),)
     )
     work.touch(change.member_id, event_id, "block")
 

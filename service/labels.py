@@ -14,7 +14,8 @@ from provisioning.ports import EventQuery, Reader
 from provisioning.queries import event_chain
 from service.names import is_id
 
-_NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id")
+# The last is what was written about somebody.
+_NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id", "text")
 _MEMBERSHIPS_LOOKED_AT = 50
 _PAIR = re.compile(r"(?P<role>[^@]+)@(?P<scope>[0-9a-f-]{36})")
 

@@ -43,7 +43,7 @@ CHECKPOINT: Final = "log.checkpoint"
 UNREADABLE: Final = "event.unreadable"
 
 _Told = dict[str, Any] | str
-_NAME_PARTS: Final = ("display_name", "name", "user_name", "mail", "mails", "external_id")
+_NAME_PARTS: Final = ("display_name", "name", "user_name", "mail", "mails", "external_id", "text")
 # What corrupt and unknown bodies lead to.
 _ODD: Final = (AuditError, AttributeError, KeyError, TypeError, ValueError)
 # What a record has beside the event, and how often it says what the event says: measured, and rounded up.
