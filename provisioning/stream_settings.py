@@ -130,7 +130,7 @@ STREAM_KINDS: Final[Mapping[str, StreamKind]] = MappingProxyType(
         "azure_blob": StreamKind(
             "Azure Blob Storage",
             {"url": "container"},
-            {"prefix": "prefix", "encryption_scope": "word"},
+            {"prefix": "prefix"},
             {"sas": True},
             (CANONICAL,),
         ),

@@ -29,7 +29,6 @@ class AzureBlob:
         self._root = find_object_root(settings)
         # Whoever gives the whole address that the portal shows means what follows its question mark.
         self._token = secrets["sas"].decode("ascii").rpartition("?")[2]
-        self._scope = str(settings.get("encryption_scope") or "")
 
     def create(self, key: str, stored: StoredObject) -> Outcome | There:
         if _TOKEN.fullmatch(self._token) is None:
@@ -40,7 +39,6 @@ class AzureBlob:
             "If-None-Match": "*",
             "x-ms-blob-type": "BlockBlob",
             _DIGEST_HEADER: stored.digest,
-            **({"x-ms-encryption-scope": self._scope} if self._scope else {}),
         }
         outcome, answer = self._poster.put(self._address(key), stored.content, headers)
         return outcome if answer is None else judge_azure(outcome, answer)

@@ -47,7 +47,8 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 application = DomainDispatcherApplication(create_backend_app)
-server = make_server("127.0.0.1", 0, application, threaded=True, ssl_context=(sys.argv[1], sys.argv[2]))
+address, keys = ("127.0.0.1", int(sys.argv[3])), (sys.argv[1], sys.argv[2])
+server = make_server(*address, application, threaded=True, ssl_context=keys)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
@@ -200,11 +201,13 @@ class Azurite(_Running):
 
 
 @contextmanager
-def run_moto(certificates: Certificates) -> Iterator[Moto]:
-    """S3 and IAM, empty."""
-    command = [str(MOTO), "-c", _MOTO_SERVER, str(certificates.good.certificate), str(certificates.good.key)]
-    with _Process(command, {}) as port:
-        yield Moto(f"https://localhost:{port}", certificates)
+def run_moto(certificates: Certificates, port: int = 0) -> Iterator[Moto]:
+    """S3 and IAM, empty; at any port unless one is named."""
+    keys = certificates.good
+    with _Process(
+        [str(MOTO), "-c", _MOTO_SERVER, str(keys.certificate), str(keys.key), str(port)], {}
+    ) as found:
+        yield Moto(f"https://localhost:{found}", certificates)
 
 
 @contextmanager

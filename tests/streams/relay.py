@@ -1,6 +1,7 @@
 """Stands between a sender and a store: what is sent arrives, and the answer may be withheld."""
 
 import http.server
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
@@ -29,10 +30,14 @@ class Store(Protocol):
 
 
 class Relay:
-    """Passes requests on. `keeps`: so many answers are kept back, until it is closed. `passed`: method and path."""
+    """Passes requests on. `passed`: method and path of each.
+
+    So many answers are kept back until it is closed (`keeps`), or lost with their connection (`drops`).
+    """
 
     def __init__(self, certificates: Certificates, store: Store) -> None:
         self.keeps = 0
+        self.drops = 0
         self.passed: list[tuple[str, str]] = []
         self.kept = threading.Event()
         self._closing = threading.Event()
@@ -50,6 +55,11 @@ class Relay:
             def _pass(self, body: bytes) -> None:
                 answer = store.call(self.command, self.path.lstrip("/"), body, dict(self.headers))
                 relay.passed.append((self.command, self.path.partition("?")[0]))
+                if relay.drops:
+                    relay.drops -= 1
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
                 if relay.keeps:
                     relay.keeps -= 1
                     relay.kept.set()
