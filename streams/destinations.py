@@ -10,6 +10,7 @@ from streams.datadog import Datadog
 from streams.delivery import Destination
 from streams.elastic import Elastic
 from streams.formats import form_of
+from streams.kafka import Kafka
 from streams.objects import FindCheckpoint, Objects, Store
 from streams.posting import Poster
 from streams.s3 import S3
@@ -43,7 +44,12 @@ class Destinations:
     @contextlib.contextmanager
     def open(self, held: HeldLane) -> Iterator[Destination]:
         """The destination of a stream, for as long as it is entered."""
-        yield self.make(held)
+        destination = self.make(held)
+        try:
+            yield destination
+        finally:
+            if isinstance(destination, Kafka):
+                destination.close()
 
     def make(self, held: HeldLane) -> Destination:
         """What sends for the stream."""
@@ -59,6 +65,8 @@ class Destinations:
                 return Datadog(poster, clock, form.render, settings, secrets)
             case "elastic":
                 return Elastic(poster, clock, form, settings, secrets)
+            case "kafka":
+                return Kafka(self._targets, form, settings, secrets)
             case "sentinel":
                 return Sentinel(poster, clock, form.render, self._tokens, settings, secrets)
             case "syslog":
@@ -71,4 +79,5 @@ class Destinations:
                 raise ValueError(f"nothing is sent to a stream of the kind '{kind}'")
 
     def _objects(self, held: HeldLane, store: Store) -> Objects:
-        return Objects(store, held.stream.organisation_id, self._find_checkpoint)
+        render = form_of(held.stream, self._clock).render
+        return Objects(store, held.stream.organisation_id, self._find_checkpoint, render)

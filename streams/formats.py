@@ -252,9 +252,9 @@ def _complete_user(user: dict[str, Any], uid: str, mail: str, body: EventBody, r
     """What is known of a person beside the name: the full name, the name to sign in with, the address."""
     for target in body.get("targets", ()):
         known = read.known.get(target.get("pii", ""), {})
-        if target["id"] != user.get(uid) or not known:
+        if target["id"] != user.get(uid) or "name" not in user:
             continue
-        if known.get("user_name") and "name" in user:
+        if known.get("user_name") not in {None, "", user["name"]}:
             user |= {"name": known["user_name"], "full_name": user["name"]}
         if known.get("mail"):
             user[mail] = known["mail"]

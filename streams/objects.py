@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from audit.checkpoint import split_note
 from audit.tree import leaf_hash
 from directory.ids import OrganisationId
+from streams.formats import Render
 from streams.outcomes import Outcome, Verdict
 from streams.records import Batch, CheckpointRecord, EventRecord, GapRecord, ProbeRecord, render_record
 
@@ -68,15 +69,20 @@ class Objects:
     """Stores batches for one organisation."""
 
     def __init__(
-        self, store: Store, organisation_id: OrganisationId, find_checkpoint: FindCheckpoint
+        self,
+        store: Store,
+        organisation_id: OrganisationId,
+        find_checkpoint: FindCheckpoint,
+        render: Render = render_record,
     ) -> None:
         self._store = store
         self._organisation_id = organisation_id
         self._find_checkpoint = find_checkpoint
+        self._render = render
 
     def send(self, batch: Batch) -> Outcome:
         name = f"{self._organisation_id}/{name_batch(batch)}"
-        lines = StoredObject(name, ".jsonl.gz", pack(batch), _LINES, digest_of(batch))
+        lines = StoredObject(name, ".jsonl.gz", pack(batch, self._render), _LINES, digest_of(batch))
         if batch.last is None:
             return self._put(lines)
         note = self._find_checkpoint(self._organisation_id, batch.last)
@@ -130,12 +136,12 @@ def name_batch(batch: Batch) -> str:
     return f"{day}/{batch.first}-{batch.last}{'.replay' if batch.is_replay else ''}"
 
 
-def pack(batch: Batch) -> bytes:
+def pack(batch: Batch, render: Render = render_record) -> bytes:
     """One record a line, packed. The same octets for the same batch: no time of packing.
 
     The checkpoint has an object of its own.
     """
-    lines = [render_record(record) for record in batch.records if not isinstance(record, CheckpointRecord)]
+    lines = [render(record) for record in batch.records if not isinstance(record, CheckpointRecord)]
     return gzip.compress(b"\n".join(lines) + b"\n", compresslevel=6, mtime=0)
 
 

@@ -3,11 +3,9 @@
 Source: RFC 5424 (messages), RFC 5425 (TLS, octet counting), RFC 6587 is not used.
 """
 
-import contextlib
 import socket
 import ssl
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +23,7 @@ from streams.records import (
     record_id,
     record_time,
 )
+from streams.tls import make_context
 from web.targets import TargetRefusedError, Targets
 
 DEFAULT_PORT: Final = 6514
@@ -88,7 +87,7 @@ class Syslog:
         try:
             address = self._targets.find(self._host, self._port)
             with self._connect((address, self._port), _SECONDS) as opened:
-                _Session(opened, make_context(self._ca, self._secrets), self._host).send(frames)
+                _Session(opened, _make_context(self._ca, self._secrets), self._host).send(frames)
         except TargetRefusedError as error:
             return Outcome(Verdict.REFUSED, str(error))
         except ssl.SSLCertVerificationError as error:
@@ -151,29 +150,13 @@ class _Session:
         return bool(chunk)
 
 
-def make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
-    """TLS 1.2, the receiver's certificate and name checked, with our own certificate where there is one.
-
-    Raises: ssl.SSLError, ValueError where certificates or the key cannot be read.
-    """
-    context = ssl.create_default_context(cadata=ca or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
+    """Raises: ssl.SSLError, ValueError where certificates or the key cannot be read."""
+    context = make_context(ca, secrets)
     # In TLS 1.3 a receiver that wants a certificate may refuse ours behind the handshake, when messages are sent
     # already, and merely close; by 1.2 it has looked before the first one.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if "client_certificate" in secrets:
-        with _passing_file(secrets["client_certificate"] + b"\n" + secrets["client_key"]) as path:
-            context.load_cert_chain(path, password="")
     return context
-
-
-@contextlib.contextmanager
-def _passing_file(content: bytes) -> Iterator[str]:
-    """The library reads keys from files alone: one that only we may read, and that is gone soon."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        yield file.name
 
 
 def frame(message: bytes) -> bytes:

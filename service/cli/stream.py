@@ -12,7 +12,7 @@ from directory.facts import name_key
 from directory.ids import StreamId
 from directory.stream_changes import PauseStream, PutStream, RemoveStream, ReplayStream, ResumeStream
 from provisioning.ports import Reader
-from provisioning.stream_settings import PULL, STREAM_KINDS, TOKEN, shown_destination
+from provisioning.stream_settings import KAFKA, PULL, STREAM_KINDS, TOKEN, format_of, shown_destination
 from provisioning.streaming import ACTIVE, BACKING_OFF, Lane, StoredStream
 from service.cli import exits
 from service.cli.frame import UsherGroup, current, organisation_option
@@ -21,6 +21,7 @@ from service.errors import InputError, NotFoundError
 from service.files import read_text
 from service.names import is_id
 from service.streams import probe_stream
+from streams.kafka import MISSING, is_installed
 from streams.outcomes import Verdict
 from streams.webhook import render_secret
 
@@ -72,6 +73,8 @@ def add(
 ) -> None:
     """Add a destination. Without --after it begins behind what is sealed now."""
     call = current()
+    if kind == KAFKA and not is_installed():
+        raise InputError([MISSING])
     given = _read_secrets(secret_files, secret_stdin)
     made = _GENERATED.get(kind, "")
     shown = ""
@@ -148,6 +151,7 @@ def show(name: str) -> None:
         row = _row(reader, found)
         letters = reader.streams.dead_letters(found.stream_id, _SHOWN_LETTERS)
     row |= {
+        "format": format_of(found.kind, found.settings),
         "settings": [f"{key}={value}" for key, value in sorted(found.settings.items())],
         "secrets": [f"{key} (...{value})" for key, value in sorted(found.fingerprints.items())],
         "dead_letters": [f"{one.leaf_index} {one.event_id}: {one.reason}" for one in letters],
@@ -163,6 +167,7 @@ def show(name: str) -> None:
         "lag_events": "Waiting",
         "lag_since": "Since",
         "replay": "Replay",
+        "format": "Format",
         "settings": "Settings",
         "secrets": "Secrets",
         "dead_letters": "Left out",

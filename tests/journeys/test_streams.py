@@ -1,6 +1,7 @@
 """Streams at the command line: added, tested, looked at, held back, sent again, removed."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,46 @@ def test_every_fault_of_a_stream_is_told(acme: Shell, tmp_path: Path) -> None:
         (organisation,) = wiring.store.organisations()
         with wiring.unit_of_work(organisation.organisation_id).read() as reader:
             assert not [body for _, body in reader.events(EventQuery()) if b"canary" in body]
+
+
+def test_without_its_client_a_stream_to_kafka_says_what_to_install(
+    acme: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        "stream",
+        "add",
+        "bus",
+        "--to",
+        "kafka",
+        "--set",
+        "brokers=kafka.example:9093",
+        "--set",
+        "topic=audit",
+    )
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "aiokafka", None)
+        refused = acme.invoke(*words)
+    assert refused.exit_code == 1
+    assert "pip install 'usher-sync[kafka]'" in refused.stderr
+    assert "kafka kafka.example:9093 audit" in acme.answer(*words)
+    assert "kafka kafka.example:9093 audit" in acme.answer("stream", "list")
+
+
+def test_the_format_is_chosen_and_told(acme: Shell) -> None:
+    words = (
+        "stream",
+        "add",
+        "siem",
+        "--to",
+        "splunk",
+        "--set",
+        "url=https://splunk.example",
+        "--secret-stdin",
+        "token",
+    )
+    refused = acme.invoke(*words, "--set", "format=cef", stdin="canary")
+    assert "setting 'format' is none of ocsf, ecs, canonical" in refused.stderr
+    assert acme.invoke(*words, stdin="canary").exit_code == 0
+    assert json.loads(acme.answer("stream", "show", "siem", "--json"))["format"] == "ocsf"
+    acme.answer("stream", "set", "siem", "--set", "format=ecs")
+    assert "ecs" in acme.answer("stream", "show", "siem")

@@ -24,7 +24,7 @@ PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def put(world: World, name: str = "siem", **values: object) -> PutStream:
-    settings: dict[str, Setting] = {"url": "https://siem.example/hook?key=canary"}
+    settings: dict[str, Setting] = {"url": "https://siem.example/hook"}
     stream_id = StreamId(world.new_id())
     return PutStream(
         **{  # type: ignore[arg-type]  # the test's own values
@@ -77,6 +77,19 @@ def test_events_name_old_and_new_destination_and_no_key(world: World) -> None:
     )
     assert changes["secrets_changed"] == (None, ["second_signing_secret", "signing_secret"])
     assert "canary" not in str(world.bodies())
+
+
+def test_another_format_is_an_event_with_old_and_new(world: World) -> None:
+    first = put(world)
+    world.do(first)
+    world.do(
+        put(world, stream_id=first.stream_id, settings={**first.settings, "format": "ocsf"}, secrets={})
+    )
+
+    body = world.new_bodies()[-1]
+    assert body["action"] == "stream.updated"
+    changes = {one["path"]: (one["before"], one["after"]) for one in body["changes"]}
+    assert changes["format"] == ("canonical", "ocsf")
 
 
 def test_a_new_stream_begins_where_it_is_told(world: World) -> None:
@@ -160,6 +173,14 @@ def test_a_dead_letter_is_told_once_and_a_replay_has_bounds(world: World) -> Non
         ("syslog", {"host": "a", "ca": "x"}, "PEM"),
         ("elastic", {"url": "https://a", "index": "A"}, "index in small letters"),
         ("splunk", {"url": "https://a", "source": "\n"}, "one line"),
+        ("splunk", {"url": "https://a", "format": "cef"}, "'format' is none of ocsf, ecs, canonical"),
+        ("pull", {"format": 7}, "'format' is no text"),
+        ("sentinel", {"rule": "dcr-1"}, "32 hexadecimal digits"),
+        ("kafka", {"brokers": "a"}, "host:port"),
+        ("kafka", {"brokers": ",".join(["a:1"] * 11)}, "1 to 10 brokers"),
+        ("kafka", {"topic": "a b"}, "no name of a topic"),
+        ("kafka", {"mechanism": "GSSAPI"}, "none of PLAIN"),
+        ("kafka", {"user": "usher"}, "'user' and the secret 'password' go together"),
     ],
 )
 def test_settings_have_forms(kind: str, settings: dict[str, Setting], words: str) -> None:
@@ -183,5 +204,19 @@ def test_a_host_is_what_deliveries_share() -> None:
     assert find_host({"url": "https://SIEM.example/x"}) == "siem.example:443"
     assert find_host({"url": "https://[::1]:8443"}) == "[::1]:8443"
     assert find_host({"host": "Logs.example"}) == "logs.example:6514"
+    assert find_host({"brokers": "Kafka1:9093,kafka2:9093"}) == "kafka1:9093"
     assert find_host({}) == ""
     assert shown_destination("pull", {}) == "pull"
+
+
+def test_a_destination_is_shown_by_all_that_says_where_things_go() -> None:
+    rule: dict[str, Setting] = {"url": "https://dce.example", "rule": "dcr-0", "stream": "Custom-Usher_CL"}
+
+    assert shown_destination("sentinel", rule) == "sentinel https://dce.example dcr-0 Custom-Usher_CL"
+    assert shown_destination("kafka", {"brokers": "a:1,b:2", "topic": "t"}) == "kafka a:1,b:2 t"
+
+
+def test_a_secret_of_one_line_is_one_whatever_its_name() -> None:
+    faults = find_stream_faults("sentinel", {}, {"client_secret": b"a\nb"})
+
+    assert "the secret 'client_secret' is not one line of text" in faults

@@ -207,3 +207,27 @@ def test_a_gap_has_the_time_of_its_sending() -> None:
 
     assert record_time(gap, NOW) == NOW
     assert orjson.loads(make_form("ecs").render(gap))["@timestamp"] == "2026-03-04T05:06:09.123Z"
+
+
+def test_what_the_service_does_by_itself_has_no_user() -> None:
+    body = build_body("sync.started")
+    body["actor"] = {"type": "system", "id": "scheduler"}
+    body["reason"] = {"code": "no_mapping"}
+
+    read = orjson.loads(
+        make_form("ecs").render(EventRecord(SealedEvent(9, orjson.dumps(body), body["id"], NOW, {})))
+    )
+
+    assert not read.keys() & {"user", "related"}
+    assert read["event"]["reason"] == "no_mapping"
+    assert "reason" not in read["usher"]
+
+
+def test_of_a_person_no_more_is_said_than_is_known() -> None:
+    record = SAMPLES["event"]
+    assert isinstance(record, EventRecord)
+    bare = record.event._replace(names={"pii:1": {"user_name": "anna"}})
+
+    user = orjson.loads(make_form("ocsf").render(EventRecord(bare)))["user"]
+
+    assert user == {"uid": "mem_1", "name": "anna"}
