@@ -2,19 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from console.drawing import FOLDER, Drawing
 from web.pages import EnforcementView, LoginReport
-
-_FOLDER = Path(__file__).parent
-_POLICY = "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-# Not on every page: a form of ours may end at an identity provider by way of our own answer, and browsers hold the
-# whole way against this.
-_OWN_FORMS = "; form-action 'self'"
 
 _TITLES = {
     "message": "Message",
@@ -54,34 +46,23 @@ _SEATS = {
 
 def make_blueprint() -> Blueprint:
     """What the pages are drawn with."""
-    return Blueprint("console", __name__, static_folder=str(_FOLDER / "static"), static_url_path="/static")
+    return Blueprint("console", __name__, static_folder=str(FOLDER / "static"), static_url_path="/static")
 
 
-class ConsolePages:
-    """The port `Pages`. `base_url`: what our addresses begin with."""
-
-    def __init__(self, base_url: str) -> None:
-        self._prefix = urlsplit(base_url).path.rstrip("/")
-        self._templates = Environment(
-            loader=FileSystemLoader(_FOLDER / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters["plain"] = lambda words: words.replace("+00:00", " UTC")
+class ConsolePages(Drawing):
+    """The port `Pages`."""
 
     def refused(self, reference: str, retry_url: str) -> Response:
-        return self._page(
+        return self._draw(
             "refused.html", HTTPStatus.BAD_REQUEST, reference=reference, retry_url=retry_url, is_own=True
         )
 
     def post_form(self, action: str, fields: Mapping[str, str]) -> Response:
-        return self._page("post_form.html", action=action, fields=fields)
+        return self._draw("post_form.html", action=action, fields=fields)
 
     def login_report(self, report: LoginReport) -> Response:
         failed = [step for step in report.steps if step.result == "fail"]
-        return self._page(
+        return self._draw(
             "login_report.html",
             report=report,
             failed=failed,
@@ -91,32 +72,26 @@ class ConsolePages:
         )
 
     def choose_connection(self, choices: Sequence[tuple[str, str]]) -> Response:
-        return self._page("choose_connection.html", choices=choices)
+        return self._draw("choose_connection.html", choices=choices)
 
     def sign_in(
         self, return_to: str, *, is_fresh: bool = False, message: str = "", status: int = HTTPStatus.OK
     ) -> Response:
-        return self._page("sign_in.html", status, return_to=return_to, is_fresh=is_fresh, message=message)
+        return self._draw("sign_in.html", status, return_to=return_to, is_fresh=is_fresh, message=message)
 
     def signed_in(self) -> Response:
-        return self._page("signed_in.html")
+        return self._draw("signed_in.html")
 
     def signed_out(self, *, message: str = "") -> Response:
-        return self._page("signed_out.html", message=message)
+        return self._draw("signed_out.html", message=message)
 
     def recover(self, *, message: str = "", status: int = HTTPStatus.OK) -> Response:
-        return self._page("recover.html", status, message=message, is_own=True)
+        return self._draw("recover.html", status, message=message, is_own=True)
 
     def settings(self, view: EnforcementView) -> Response:
-        return self._page("settings.html", view=view)
+        return self._draw("settings.html", view=view)
 
-    def _page(
+    def _draw(
         self, template: str, status: int = HTTPStatus.OK, *, is_own: bool = False, **said: object
     ) -> Response:
-        text = self._templates.get_template(template).render(prefix=self._prefix, **said)
-        response = Response(text, status, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = _POLICY + (_OWN_FORMS if is_own else "")
-        # With no-referrer, a browser would say of our own forms that they come from nowhere.
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return self.page(template, status, said, is_own=is_own)

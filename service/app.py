@@ -24,6 +24,7 @@ from scim.resources import PREFIX
 from service.log_publication import SealFigures, log_blueprint
 from service.metrics import Metrics, OrganisationFigures
 from service.oidc_edge import oidc_blueprint
+from service.record_edge import record_blueprints
 from service.request_log import RequestLog
 from service.saml_edge import saml_parts
 from service.scim_edge import scim_blueprint
@@ -74,6 +75,8 @@ def create_app(
     app.register_blueprint(sso_blueprint(sso))
     app.register_blueprint(oidc_blueprint(wiring, lead_to_provider=partial(ask_provider, sso)))
     app.register_blueprint(log_blueprint(wiring))
+    for blueprint in record_blueprints(wiring, timer=timer):
+        app.register_blueprint(blueprint)
     app.register_blueprint(pull_blueprint(SQLStreamStore(wiring.database), note_pull(wiring), wiring.clock))
 
     @app.get("/healthz")

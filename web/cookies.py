@@ -12,6 +12,7 @@ from flask import Request, Response
 _SESSION = "usher_session"
 _LOGIN = "usher_login"
 _TEST = "usher_test"
+_AUDIT = "usher_audit"
 # A value of ours: 32 random octets, base64url without padding.
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 TOKEN_OCTETS = 32
@@ -43,6 +44,10 @@ class Cookies:
         """The secret of the test login that this browser has opened."""
         return self._read(request, _TEST)
 
+    def audit(self, request: Request) -> str:
+        """What an auditor's token was exchanged for."""
+        return self._read(request, _AUDIT)
+
     def set_session(self, response: Response, value: str) -> None:
         """Ends with the browser at the latest. Lax: it comes along when somebody is sent here, and with no form."""
         self._set(response, _SESSION, value, same_site="Lax")
@@ -53,6 +58,10 @@ class Cookies:
 
     def set_test(self, response: Response, value: str, *, seconds: int) -> None:
         self._set(response, _TEST, value, same_site="Lax", seconds=seconds)
+
+    def set_audit(self, response: Response, value: str, *, seconds: int) -> None:
+        """Strict: nobody is led to the record from elsewhere with it. Without a value it is taken back."""
+        self._set(response, _AUDIT, value, same_site="Strict", seconds=seconds if value else 0)
 
     def clear_session(self, response: Response) -> None:
         self._set(response, _SESSION, "", same_site="Lax", seconds=0)

@@ -121,11 +121,11 @@ def test_no_route_opens_for_another_directorys_token(fresh: Endpoint) -> None:
     }
 
 
-# What needs no token: is the service well, where people and their applications sign in, and the signed heads of logs.
-# A new route is refused to a SCIM token, or named here.
+# What needs no token: is the service well, where people and their applications sign in, the signed heads of logs, and
+# where a token of an auditor is typed. A new route is refused to a SCIM token, or named here.
 _FOR_EVERYBODY = (
     *("/healthz", "/readyz", "/static/", "/sso/", "/saml/", "/oidc/", "/.well-known/"),
-    *("/audit/<log>/checkpoint",),
+    *("/audit/<log>/checkpoint", "/console/audit/sign-in", "/console/audit/sign-out"),
 )
 
 
