@@ -21,6 +21,7 @@ from saml.logging_out import ask_provider
 from saml.self_check import check_saml_libraries
 from scim.endpoints import render_failure
 from scim.resources import PREFIX
+from service.host_webhooks import note_host_pull
 from service.log_publication import SealFigures, log_blueprint
 from service.metrics import Metrics, OrganisationFigures
 from service.oidc_edge import oidc_blueprint
@@ -31,8 +32,10 @@ from service.scim_edge import scim_blueprint
 from service.streams import note_pull
 from service.wiring import Wiring
 from storage.errors import StorageError
+from storage.host_webhooks import SQLHostWebhookStore
 from storage.migrate import check_version
 from storage.streams import SQLStreamStore
+from streams.host_pull import host_blueprint
 from streams.pull import pull_blueprint
 from web.frame import RequestFrame, current_request_id
 from web.limits import Timer
@@ -78,6 +81,8 @@ def create_app(
     for blueprint in record_blueprints(wiring, timer=timer):
         app.register_blueprint(blueprint)
     app.register_blueprint(pull_blueprint(SQLStreamStore(wiring.database), note_pull(wiring), wiring.clock))
+    hosts = SQLHostWebhookStore(wiring.database)
+    app.register_blueprint(host_blueprint(hosts, note_host_pull(wiring), wiring.clock))
 
     @app.get("/healthz")
     def healthz() -> Response:

@@ -3,11 +3,12 @@
 Any number of processes may do so at once: a delivery is held by a lease, and what an old fence writes is refused.
 """
 
+import contextlib
 import os
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,16 +25,20 @@ from provisioning.streaming import LIVE, DueLane, HeldLane, Lane, LaneStore, Sto
 from service.administration import Administration
 from service.dispatch import guarded
 from service.errors import InputError
+from service.host_webhooks import HostWebhookNotes
 from service.metrics import Metrics
 from service.outside import guarded_targets, open_outgoing
 from service.stream_notes import StreamNotes
 from service.wiring import Wiring
 from storage.covering import find_covering
+from storage.host_webhooks import SQLHostWebhookStore
 from storage.streams import SQLStreamStore
 from streams.breaker import Breakers
 from streams.delivery import LEASE, Delivery
 from streams.destinations import Destinations
+from streams.host import HostWebhookSender, measure_for, pick_for
 from streams.outcomes import Outcome, Verdict
+from streams.posting import Poster
 from streams.records import Batch, ProbeRecord
 from web.outgoing import Outgoing
 
@@ -68,17 +73,30 @@ class StreamSender:
         self._busy: set[DueLane] = set()
         self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="usher-stream")
+        owner = owner or f"{socket.gethostname()}:{os.getpid()}:{wiring.mint.id()[-12:]}"
         streams = SQLStreamStore(wiring.database)
-        delivery = Delivery(
+        to_streams = Delivery(
             streams,
             make_destinations(wiring, self._outgoing).open,
             StreamNotes(wiring, metrics),
             clock=wiring.clock,
             chance=random.random,
-            owner=owner or f"{socket.gethostname()}:{os.getpid()}:{wiring.mint.id()[-12:]}",
+            owner=owner,
             lease=lease,
         )
-        self._ways = (Way(streams, delivery),)
+        self._hosts = SQLHostWebhookStore(wiring.database)
+        to_hosts = Delivery(
+            self._hosts,
+            self._open_host,
+            HostWebhookNotes(wiring, self._hosts, metrics),
+            clock=wiring.clock,
+            chance=random.random,
+            owner=owner,
+            lease=lease,
+            pick=pick_for,
+            measure=measure_for,
+        )
+        self._ways = (Way(streams, to_streams), Way(self._hosts, to_hosts))
 
     def pump(self) -> int:
         """Begin what is due, as far as threads and receivers allow; how many deliveries at once.
@@ -86,6 +104,7 @@ class StreamSender:
         The others follow as those end.
         """
         now = self._wiring.clock()
+        self._hosts.include_new(now)
         found = [
             [(due, way.delivery) for due in way.store.due(now, _MOST_DUE)]
             for way in self._ways
@@ -110,6 +129,13 @@ class StreamSender:
         self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._outgoing.close()
+
+    @contextlib.contextmanager
+    def _open_host(self, held: HeldLane) -> Iterator[HostWebhookSender]:
+        clock = self._wiring.clock
+        yield HostWebhookSender(
+            Poster(self._outgoing, clock), clock, held.stream, held.secrets, self._hosts.facts
+        )
 
     def _begin(self) -> int:
         """Begin what there is room for; whoever calls holds the lock."""
@@ -198,6 +224,8 @@ def probe_stream(administration: Administration, stream: StoredStream) -> Outcom
     (event,) = ledger.rows
     lane = Lane(stream.stream_id, stream.organisation_id, LIVE, 0, event.time)
     batch = Batch(stream.stream_id, (ProbeRecord(event.body, event.event_id, event.time),))
-    with open_outgoing(wiring.settings) as outgoing:
-        destination = make_destinations(wiring, outgoing).make(HeldLane(lane, stream, secrets))
+    with (
+        open_outgoing(wiring.settings) as outgoing,
+        make_destinations(wiring, outgoing).open(HeldLane(lane, stream, secrets)) as destination,
+    ):
         return destination.send(batch)

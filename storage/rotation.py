@@ -28,10 +28,11 @@ from sqlalchemy.engine import Connection
 from storage.engine import Database
 from storage.errors import SealError
 from storage.log import pii_place
-from storage.sealed_places import login_test_place, signing_key_place, sp_key_place
+from storage.sealed_places import host_webhook_place, login_test_place, signing_key_place, sp_key_place
 from storage.secret_store import secret_place
 from storage.secrets import sealing_key
 from storage.sso_tables import login_test, signing_key, sp_key
+from storage.stream_tables import host_webhook
 from storage.tables import audit_pii, secret
 from storage.types import Id
 from storage.view import Row
@@ -39,7 +40,7 @@ from storage.view import Row
 BATCH_SIZE: Final = 500
 
 _FIRST = "00000000-0000-0000-0000-000000000000"
-_LOCK = "LOCK TABLE secret, audit_pii, sp_key, login_test, signing_key IN SHARE MODE"
+_LOCK = "LOCK TABLE secret, audit_pii, sp_key, login_test, signing_key, host_webhook IN SHARE MODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ _ROWS = bindparam("row_limit", type_=Integer)
 _OLD, _NEW = bindparam("old", type_=LargeBinary), bindparam("new", type_=LargeBinary)
 _SECRETS, _NAMES = secret.c, audit_pii.c
 _KEYS, _TESTS, _SIGNING = sp_key.c, login_test.c, signing_key.c
+_WEBHOOKS = host_webhook.c
 
 _COLUMNS: Final = (
     _Sealed(
@@ -142,6 +144,19 @@ _COLUMNS: Final = (
         .where(_SIGNING.id == bindparam("at_0", type_=String), _SIGNING.private_jwk == _OLD),
         first={"after_0": ""},
         place=lambda row: signing_key_place(row[1]),
+    ),
+    _Sealed(
+        table="host_webhook",
+        every=select(_WEBHOOKS.secrets).where(_WEBHOOKS.secrets.is_not(None)),
+        page=select(literal_column("''"), _WEBHOOKS.id, _WEBHOOKS.secrets)
+        .where(_WEBHOOKS.secrets.is_not(None), _WEBHOOKS.id > bindparam("after_0", type_=Id))
+        .order_by(_WEBHOOKS.id)
+        .limit(_ROWS),
+        change=update(host_webhook)
+        .values(secrets=_NEW)
+        .where(_WEBHOOKS.id == bindparam("at_0", type_=Id), _WEBHOOKS.secrets == _OLD),
+        first={"after_0": _FIRST},
+        place=lambda row: host_webhook_place(row[1]),
     ),
 )
 

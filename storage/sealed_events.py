@@ -35,10 +35,10 @@ _REFERENCE = re.compile(rb'"(' + PII_PREFIX.encode() + rb'[0-9a-f-]{36})"')
 class SealedEventsView(LogReader):
     """In one transaction."""
 
-    def after(self, leaf_index: int, limit: int) -> list[SealedEvent]:
+    def after(self, leaf_index: int, limit: int, *, is_named: bool = True) -> list[SealedEvent]:
         """What lies behind the position, in its order, without what the retention has removed."""
         rows = self._rows(_AFTER, after=leaf_index, row_limit=limit)
-        named = [_references(row) for row in rows]
+        named = [_references(row) if is_named else [] for row in rows]
         wanted = {one.removeprefix(PII_PREFIX) for refs in named for one in refs}
         known = self.personal_data(wanted) if wanted else {}
         return [
@@ -64,15 +64,17 @@ class SealedEventsView(LogReader):
 
 
 class SQLSealedLog:
-    """`provisioning.streaming.SealedLog`, a transaction for each call."""
+    """`provisioning.streaming.SealedLog`, a transaction for each call. Names are opened for who asks for them."""
 
-    def __init__(self, database: Database, organisation_id: OrganisationId) -> None:
+    def __init__(self, database: Database, organisation_id: OrganisationId, *, is_named: bool = True) -> None:
         self._database = database
         self._organisation_id = organisation_id
+        self._is_named = is_named
 
     def after(self, leaf_index: int, limit: int) -> Sequence[SealedEvent]:
         with self._database.read() as opened:
-            return SealedEventsView(self._database, opened, self._organisation_id).after(leaf_index, limit)
+            view = SealedEventsView(self._database, opened, self._organisation_id)
+            return view.after(leaf_index, limit, is_named=self._is_named)
 
     def head(self) -> int:
         with self._database.read() as opened:

@@ -1,4 +1,4 @@
-"""Where sealed values of single sign-on stand. What is sealed for one place opens in no other."""
+"""Where sealed values of single sign-on and of webhooks stand. What is sealed for one place opens in no other."""
 
 from storage.secrets import bind_place
 
@@ -16,3 +16,8 @@ def login_test_place(organisation_id: str, test_id: str) -> bytes:
 def signing_key_place(key_id: str) -> bytes:
     """The private half of a key that signs ID tokens. It is the service's and belongs to no organisation."""
     return bind_place("", f"signing_key/{key_id}", "private_jwk")
+
+
+def host_webhook_place(webhook_id: str) -> bytes:
+    """The secrets of a webhook to a host application, which is an environment's."""
+    return bind_place("", f"host_webhook/{webhook_id}", "secrets")

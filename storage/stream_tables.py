@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     Column,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -74,4 +75,62 @@ stream_dead_letter = Table(
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
     PrimaryKeyConstraint("stream_id", "leaf_index"),
+)
+
+# A webhook to the host application is the environment's. `secrets` is sealed by the key ring.
+host_webhook = Table(
+    "host_webhook",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("environment_id", String(64), ForeignKey("environment.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("host", String(300), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fingerprints", Document, nullable=False),
+    Column("secrets", LargeBinary),
+    Column("token_sha256", LargeBinary, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+)
+
+# Its deliveries: one for each organisation of the environment, so that each has an order of its own.
+host_lane = Table(
+    "host_lane",
+    metadata,
+    Column("stream_id", Id, nullable=False),
+    organisation_column(),
+    Column("track", String(8), nullable=False),
+    Column("position", RowNumber, nullable=False),
+    Column("until", RowNumber),
+    Column("batch_last", RowNumber),
+    Column("size", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("dead_in_row", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("acknowledged_at", Moment),
+    Column("trouble", Text, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("lease_until", Moment),
+    Column("fence", RowNumber, nullable=False),
+    # When the host last asked for this organisation's events by itself.
+    Column("fetched_at", Moment),
+    PrimaryKeyConstraint("stream_id", "organisation_id", "track"),
+    Index("ix_host_lane_due_at", "due_at"),
+)
+
+host_dead_letter = Table(
+    "host_dead_letter",
+    metadata,
+    Column("stream_id", Id, nullable=False),
+    organisation_column(),
+    Column("leaf_index", RowNumber, nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    PrimaryKeyConstraint("stream_id", "organisation_id", "leaf_index"),
 )

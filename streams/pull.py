@@ -32,8 +32,8 @@ def pull_blueprint(store: StreamStore, note_read: NoteRead, clock: Clock) -> Blu
     @blueprint.get(PATH)
     def events() -> Response:
         stream = _stream(store)
-        after = _number("after", BEFORE_FIRST, least=BEFORE_FIRST)
-        limit = min(_number("limit", MOST_EVENTS, least=1), MOST_EVENTS)
+        after = read_number("after", BEFORE_FIRST, least=BEFORE_FIRST)
+        limit = min(read_number("limit", MOST_EVENTS, least=1), MOST_EVENTS)
         log = store.log(stream.organisation_id)
         # The head comes first: what is sealed between the two readings must not look like a gap.
         head = log.head()
@@ -59,17 +59,22 @@ def pull_blueprint(store: StreamStore, note_read: NoteRead, clock: Clock) -> Blu
     return blueprint
 
 
-def _stream(store: StreamStore) -> StoredStream:
+def read_token() -> str:
+    """The bearer token of the request; empty when there is none."""
     given = request.headers.get("Authorization", "")
-    token = given.removeprefix(_SCHEME) if given.startswith(_SCHEME) else ""
-    digest = hashlib.sha256(token.strip().encode()).digest()
-    stream = store.stream_of_token(digest) if token.strip() else None
+    return given.removeprefix(_SCHEME).strip() if given.startswith(_SCHEME) else ""
+
+
+def _stream(store: StreamStore) -> StoredStream:
+    token = read_token()
+    stream = store.stream_of_token(hashlib.sha256(token.encode()).digest()) if token else None
     if stream is None:
         raise Unauthorized("give the token of a pull stream that is active: Authorization: Bearer TOKEN")
     return stream
 
 
-def _number(name: str, otherwise: int, *, least: int) -> int:
+def read_number(name: str, otherwise: int, *, least: int) -> int:
+    """A whole number of the query. Raises BadRequest."""
     text = request.args.get(name, "")
     if not text:
         return otherwise

@@ -35,6 +35,7 @@ _COMMANDS = {
     "seats": "questions",
     "audit": "audit",
     "stream": "stream",
+    "webhook": "webhook",
 }
 
 

@@ -83,7 +83,7 @@ def test_an_older_database_is_told_of(empty: Database) -> None:
         command.upgrade(migration_config(connection), "0001")
 
     with pytest.raises(
-        OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0012\)"
+        OutdatedDatabaseError, match=r"of an older release \(version 0001, this one needs 0011\)"
     ):
         check_version(empty)
 
