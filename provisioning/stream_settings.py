@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +14,10 @@ KAFKA: Final = "kafka"
 TOKEN: Final = "token"  # noqa: S105 - the name of a secret
 
 OBJECT_STORES: Final = frozenset({"s3", "azure_blob"})
+
+GATHER: Final = "gather_seconds"
+_GATHER_SECONDS = 60
+_MOST_GATHERED_SECONDS = 3600
 
 FORMAT: Final = "format"
 CANONICAL: Final = "canonical"
@@ -47,9 +52,12 @@ _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _ORIGIN = re.compile(r"https://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?/?", re.ASCII)
 _CONTAINER = re.compile(_ORIGIN.pattern + r"[A-Za-z0-9$-]{1,63}(?:/[a-z0-9-]{3,63})?/?", re.ASCII)
 # Characters that no signature and no address has to encode.
-_PREFIX = re.compile(r"/?(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+){0,9}/?", re.ASCII)
+_PREFIX = re.compile(
+    r"/?(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+){0,9}/?", re.ASCII
+)
 _ACCESS_KEY = re.compile(r"[A-Za-z0-9._-]{3,128}", re.ASCII)
 _ENCRYPTION = re.compile(r"AES256|aws:kms|arn:aws[a-z-]*:kms:[A-Za-z0-9:/_-]{1,200}", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,3}|[12][0-9]{3}|3[0-5][0-9]{2}|3600", re.ASCII)
 _OBJECT_LOCK = re.compile(r"(?:GOVERNANCE|COMPLIANCE):[1-9][0-9]{0,4}", re.ASCII)
 _LINE = re.compile(r"[ -~]{0,400}", re.ASCII)
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\s]+-----END [A-Z ]+-----[\s\S]*")
@@ -125,12 +133,13 @@ STREAM_KINDS: Final[Mapping[str, StreamKind]] = MappingProxyType(
                 "object_lock": "object_lock",
             },
             {"secret_access_key": True},
+                GATHER: "seconds",
             (CANONICAL,),
         ),
         "azure_blob": StreamKind(
             "Azure Blob Storage",
             {"url": "container"},
-            {"prefix": "prefix"},
+            {"prefix": "prefix", GATHER: "seconds"},
             {"sas": True},
             (CANONICAL,),
         ),
@@ -182,7 +191,9 @@ def format_of(kind: str, settings: Mapping[str, Setting]) -> str:
 
 def find_host(settings: Mapping[str, Setting]) -> str:
     """What deliveries to one receiver share: host and port. Empty for what is fetched and not sent."""
-    url = _URL.fullmatch(find_object_root(settings) if settings.get("bucket") else str(settings.get("url", "")))
+    url = _URL.fullmatch(
+        find_object_root(settings) if settings.get("bucket") else str(settings.get("url", ""))
+    )
     if url is not None:
         return f"{url['host'].lower()}:{url['port'] or 443}"
     if settings.get("brokers"):
@@ -211,6 +222,12 @@ def find_object_root(settings: Mapping[str, Setting]) -> str:
 
 def shown_destination(kind: str, settings: Mapping[str, Setting]) -> str:
     """The destination as the log names it. What follows a question mark may be a key."""
+def find_rest(kind: str, settings: Mapping[str, Setting]) -> timedelta:
+    """How long a delivery that has sent all there was rests, so that objects are few."""
+    seconds = settings.get(GATHER) or _GATHER_SECONDS
+    return timedelta(seconds=int(seconds)) if kind in OBJECT_STORES else timedelta()
+
+
     if kind == "sentinel":
         return f"{kind} {settings['url']} {settings['rule']} {settings['stream']}"
     if kind == KAFKA:
@@ -254,3 +271,4 @@ def _find_fault(form: str, value: Setting, formats: tuple[str, ...]) -> str:
         "pem": (_PEM, "is no certificate in PEM form"),
     }[form]
     return "" if pattern.fullmatch(value) else said
+        "seconds": (_SECONDS, f"is no number of seconds from 0 to {_MOST_GATHERED_SECONDS}"),

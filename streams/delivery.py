@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from provisioning.ports import Clock
+from provisioning.stream_settings import find_rest
 from provisioning.streaming import (
     MOST_EVENTS,
     DueLane,
@@ -112,6 +113,10 @@ class Delivery:
                 if is_kept is None:
                     return outcome
                 lane = is_kept
+                if done is None and outcome is not None:
+                    lane = replace(
+                        lane, due_at=lane.due_at + find_rest(held.stream.kind, held.stream.settings)
+                    )
                 if done is None or done.verdict is Verdict.LATER or is_stopping():
                     break
         self._store.save(lane, lease_until=None)

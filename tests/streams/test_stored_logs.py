@@ -84,8 +84,8 @@ class Service:
             return seal_log(wiring, self.organisation_id)
 
     def send(self, **later: float) -> Mapping[str, object]:
-        """A turn of a process, later on; how the stream is behind it."""
-        self.clock.now += timedelta(**later)
+        """A turn of a process, two minutes later or as it is said; how the stream is behind it."""
+        self.clock.now += timedelta(**(later or {"minutes": 2}))
         with open_database_as_is(self.shell.settings, clock=self.clock) as wiring:
             sender = StreamSender(wiring, Metrics())
             sender.pump()
@@ -237,7 +237,7 @@ def test_a_batch_that_was_cut_off_by_kill_9_is_there_once(
         last = service.write()
 
         service.clock.advance(minutes=-5)
-        held = service.send()
+        held = service.send(seconds=1)
         done = service.send(minutes=10)
 
     # While the dead process's lease runs nobody else sends.
@@ -281,6 +281,29 @@ def test_an_outage_delays_and_loses_nothing(
     assert (done["state"], done["position"], done["lag_events"]) == ("active", last, 0)
     assert leaves(early) + leaves(late) == list(range(last + 1))
     assert service.verify(early | late).startswith(f"PASSED: {last + 1} events")
+
+
+@pytest.mark.moto
+def test_what_is_sealed_within_a_minute_is_gathered_into_one_object(service: Service, moto: Moto) -> None:
+    bucket = f"gathered-{service.organisation_id[-12:]}"
+    service.add_bucket(moto, bucket)
+    first = service.write()
+    service.send()
+    for _ in range(4):
+        service.write()
+        assert service.send(seconds=10)["position"] == first
+    last = service.write()
+    assert service.send(seconds=20)["position"] == last
+
+    names = [name.rpartition("/")[2] for name in moto.objects(bucket) if name.endswith(".jsonl.gz")]
+    assert names == [f"0-{first}.jsonl.gz", f"{first + 1}-{last}.jsonl.gz"]
+
+    service.shell.answer("stream", "set", "store", "--set", "gather_seconds=0")
+    for _ in range(2):
+        last = service.write()
+        assert service.send(minutes=1)["position"] == last
+    last = service.write()
+    assert service.send(seconds=1)["position"] == last
 
 
 @pytest.mark.moto
@@ -348,7 +371,16 @@ def test_settings_that_make_no_store_are_all_told(service: Service) -> None:
             "bucket=Acme_Audit",
         ),
         *("--set", "prefix=../other", "--set", "endpoint=https://minio.example/path", "--set", "format=ocsf"),
-        *("--set", "object_lock=FOREVER", "--set", "encryption=rot13", "--set", "access_key_id=a b"),
+        *(
+            "--set",
+            "object_lock=FOREVER",
+            "--set",
+            "gather_seconds=3601",
+            "--set",
+            "encryption=rot13",
+            "--set",
+            "access_key_id=a b",
+        ),
     )
 
     for words in (
@@ -357,6 +389,7 @@ def test_settings_that_make_no_store_are_all_told(service: Service) -> None:
         "setting 'bucket' is no name of a bucket",
         "setting 'prefix' has other characters",
         "setting 'endpoint' must be https:// and a host name, without a path",
+        "setting 'gather_seconds' is no number of seconds from 0 to 3600",
         "setting 'object_lock' is no mode with days: GOVERNANCE:30, COMPLIANCE:400",
         "setting 'encryption' is neither AES256, aws:kms, nor the ARN of a key in KMS",
         "setting 'access_key_id' is no id of an access key",
