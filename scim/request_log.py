@@ -31,6 +31,8 @@ _MAX_DEPTH = 32
 _ENTRIES_OF_LARGE = 50
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HEADERS = frozenset({"content-type", "accept", "if-match", "if-none-match", "user-agent"})
+_EXPRESSIONS = frozenset({"filter", "path"})
+_COMPARES = re.compile(r"[\s\"'\[(]")
 _BRACKETS = re.compile(r"\[.*\]")
 _PARAMETERS = frozenset(
     {
@@ -135,7 +137,9 @@ class RequestLog:
             hides_value = "op" in value and not self._may_keep_value_of(value.get("path"))
             return {
                 _clean(name, _MAX_DETAIL): self._redact(item, longest_list, depth - 1)
-                if self._is_known(name) and not (hides_value and name == "value")
+                if self._is_known(name)
+                and not (hides_value and name == "value")
+                and not (name.lower() in _EXPRESSIONS and _compares_password(item))
                 else _mark(item)
                 for name, item in value.items()
             }
@@ -187,10 +191,19 @@ def _names_of(attribute: Attribute) -> Iterator[str]:
 
 def _redact_query(pairs: Sequence[tuple[str, str]]) -> str:
     kept = [
-        (name, value if name in _PARAMETERS and "password" not in value.lower() else _mark(value))
+        (name, value if name in _PARAMETERS and not _compares_password(value) else _mark(value))
         for name, value in pairs
     ]
     return _clean(urlencode(kept, errors="replace"), _MAX_QUERY)
+
+
+def _compares_password(expression: object) -> bool:
+    """Whether a filter or a path may hold a password beside the word."""
+    return (
+        isinstance(expression, str)
+        and "password" in expression.lower()
+        and _COMPARES.search(expression.strip()) is not None
+    )
 
 
 def _mark(value: object) -> str:
