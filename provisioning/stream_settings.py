@@ -35,7 +35,7 @@ _PEM_SECRETS = frozenset({"client_certificate", "client_key"})
 _LONGEST_SETTING = 2000
 _LAST_PORT = 65_535
 _URL = re.compile(
-    r"https://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?",
+    r"https://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?(?:/[!->@-~]*)?",
     re.ASCII,
 )
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
@@ -80,7 +80,9 @@ class StreamKind:
 STREAM_KINDS: Final[Mapping[str, StreamKind]] = MappingProxyType(
     {
         "webhook": StreamKind(
-            "HTTPS webhook", {"url": "url"}, secrets={"signing_secret": True, "second_signing_secret": False}
+            "HTTPS webhook",
+            {"url": "url"},
+            secrets={"signing_secret": True, "second_signing_secret": False, "query": False},
         ),
         "syslog": StreamKind(
             "syslog over TLS",
@@ -131,9 +133,9 @@ STREAM_KINDS: Final[Mapping[str, StreamKind]] = MappingProxyType(
                 "prefix": "prefix",
                 "encryption": "encryption",
                 "object_lock": "object_lock",
+                GATHER: "seconds",
             },
             {"secret_access_key": True},
-                GATHER: "seconds",
             (CANONICAL,),
         ),
         "azure_blob": StreamKind(
@@ -220,14 +222,14 @@ def find_object_root(settings: Mapping[str, Setting]) -> str:
     return f"{root}/{prefix}/" if prefix else f"{root}/"
 
 
-def shown_destination(kind: str, settings: Mapping[str, Setting]) -> str:
-    """The destination as the log names it. What follows a question mark may be a key."""
 def find_rest(kind: str, settings: Mapping[str, Setting]) -> timedelta:
     """How long a delivery that has sent all there was rests, so that objects are few."""
     seconds = settings.get(GATHER) or _GATHER_SECONDS
     return timedelta(seconds=int(seconds)) if kind in OBJECT_STORES else timedelta()
 
 
+def shown_destination(kind: str, settings: Mapping[str, Setting]) -> str:
+    """The destination as the log names it. What follows a question mark may be a key."""
     if kind == "sentinel":
         return f"{kind} {settings['url']} {settings['rule']} {settings['stream']}"
     if kind == KAFKA:
@@ -248,7 +250,11 @@ def _find_fault(form: str, value: Setting, formats: tuple[str, ...]) -> str:
     if form == FORMAT:
         return "" if value in formats else f"is none of {', '.join(formats)}"
     pattern, said = {
-        "url": (_URL, "must begin with https:// and a host name, without a user in it"),
+        "url": (
+            _URL,
+            "must begin with https:// and a host name, without a user or a question mark in it; "
+            "what follows a webhook's question mark is its secret 'query'",
+        ),
         "host": (_HOST, "is no host name"),
         "word": (_WORD, "is no word of 1 to 48 printable ASCII characters"),
         "index": (_INDEX, "is no name of an index in small letters"),
@@ -266,9 +272,9 @@ def _find_fault(form: str, value: Setting, formats: tuple[str, ...]) -> str:
         "prefix": (_PREFIX, "has other characters than letters, digits, '.', '_', '-' and single '/'"),
         "access_key": (_ACCESS_KEY, "is no id of an access key"),
         "encryption": (_ENCRYPTION, "is neither AES256, aws:kms, nor the ARN of a key in KMS"),
+        "seconds": (_SECONDS, f"is no number of seconds from 0 to {_MOST_GATHERED_SECONDS}"),
         "object_lock": (_OBJECT_LOCK, "is no mode with days: GOVERNANCE:30, COMPLIANCE:400"),
         "line": (_LINE, "is not one line of printable ASCII"),
         "pem": (_PEM, "is no certificate in PEM form"),
     }[form]
     return "" if pattern.fullmatch(value) else said
-        "seconds": (_SECONDS, f"is no number of seconds from 0 to {_MOST_GATHERED_SECONDS}"),

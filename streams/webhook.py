@@ -21,7 +21,10 @@ _PREFIX: Final = "whsec_"
 
 
 class Webhook:
-    """Posts batches to a URL. While a secret is exchanged for another, both sign."""
+    """Posts batches to a URL. While a secret is exchanged for another, both sign.
+
+    What follows the URL's question mark is often a key, so it is a secret, too.
+    """
 
     def __init__(
         self, poster: Poster, clock: Clock, render: Render, url: str, secrets: Mapping[str, bytes]
@@ -29,7 +32,8 @@ class Webhook:
         self._poster = poster
         self._clock = clock
         self._render = render
-        self._url = url
+        query = secrets.get("query", b"").decode("ascii").removeprefix("?")
+        self._url = f"{url}?{query}" if query else url
         self._keys = [
             parse_secret(secrets[name])
             for name in ("signing_secret", "second_signing_secret")

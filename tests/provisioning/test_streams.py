@@ -165,6 +165,7 @@ def test_a_dead_letter_is_told_once_and_a_replay_has_bounds(world: World) -> Non
     [
         ("webhook", {"url": "http://siem.example"}, "https://"),
         ("webhook", {"url": "https://user@siem.example"}, "without a user"),
+        ("webhook", {"url": "https://siem.example/hook?sig=canary"}, "secret 'query'"),
         ("webhook", {"url": 7}, "is no text"),
         ("syslog", {"host": "a b"}, "is no host name"),
         ("syslog", {"host": "a", "port": 0}, "is no port"),
