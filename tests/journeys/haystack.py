@@ -15,14 +15,14 @@ from sqlalchemy import inspect, text
 from storage.engine import Database
 
 LOG_TABLES = ("audit_", "log_", "outbox", "stream")
-"""What the tables of the log and of what is made of it begin with. Clear names stand sealed in `audit_pii`, nowhere else."""
+"""What the tables of the log and of its streams begin with. Clear names stand sealed in `audit_pii`, nowhere else."""
 
 _SHORTEST = 8
 
 
 @dataclass(slots=True)
 class Haystack:
-    """What was seen so far, by where. `folder` holds the service's data; `keys` are files that are secret themselves."""
+    """What was seen so far, by where. `folder` holds the service's data, and `keys` in it are secret themselves."""
 
     database: Database
     folder: Path
@@ -62,12 +62,10 @@ class Haystack:
         """Every column of every table that there is, known to the metadata or not."""
         with self.database.read() as connection:
             for table in sorted(inspect(connection).get_table_names()):
-                rows = connection.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - a name of the database's own
-                names = [f"{table}.{name}" for name in rows.keys()]
-                for row in rows:
-                    for where, value in zip(names, row, strict=True):
+                for row in connection.execute(text(f'SELECT * FROM "{table}"')).mappings():
+                    for name, value in row.items():
                         if value is not None:
-                            yield where, _content(value)
+                            yield f"{table}.{name}", _content(value)
 
 
 def of_the_log(where: str) -> bool:

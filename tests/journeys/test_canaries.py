@@ -37,6 +37,7 @@ from tests.streams.receivers import HTTPSReceiver
 
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 MOST_SHOWN = 25
+WEBHOOK_QUERY = "webhook's query"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 SIGNED_IN = {
     "given name": "Canariella",
@@ -167,7 +168,11 @@ def push_people(idp: Provider, secrets: Mapping[str, str]) -> None:
 
 
 # Settings beside the required ones, without which a secret is refused or nobody is reached here.
-OPTIONS: Mapping[str, Mapping[str, str]] = {"kafka": {"user": "word"}, "sentinel": {"authority": "url"}}
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "kafka": {"user": "word"},
+    "s3": {"endpoint": "origin"},
+    "sentinel": {"authority": "url"},
+}
 
 
 def stream_setting(name: str, form: str, receiver: HTTPSReceiver, certificates: Certificates) -> str:
@@ -184,6 +189,11 @@ def stream_setting(name: str, form: str, receiver: HTTPSReceiver, certificates: 
         "brokers": "127.0.0.1:1",
         "topic": "usher",
         "authority": f"https://127.0.0.1:{urlsplit(receiver.url).port}",
+        "endpoint": f"https://127.0.0.1:{urlsplit(receiver.url).port}",
+        "bucket": "usher",
+        "region": "eu-west-1",
+        "access_key": "AKIDEXAMPLE",
+        "container": f"https://127.0.0.1:{urlsplit(receiver.url).port}/account/usher",
     }
     value = known.get(name) or known.get(form)
     assert value, f"say here what a stream's setting '{name}' of the form '{form}' may be"
@@ -204,7 +214,7 @@ def add_streams(shell: Shell, receiver: HTTPSReceiver, certificates: Certificate
                 path.write_bytes((pair.key if name == "client_key" else pair.certificate).read_bytes())
             else:
                 secrets[f"{kind}'s {name}"] = secret = f"canarysecret{kind}{name.replace('_', '')}1"
-                path.write_text(secret)
+                path.write_text(f"sv=2024&sig={secret}" if name == "sas" else secret)
             given += ["--secret-file", f"{name}={path}"]
             shell.folder.joinpath(f"{name}.secret").write_bytes(path.read_bytes())
             given[-1] = f"{name}={shell.folder / f'{name}.secret'}"
@@ -304,15 +314,18 @@ def test_no_secret_of_a_directory_or_a_stream_is_seen_again(
             haystack.add(*output)
         haystack.add("process log", process_log.getvalue())
         for one in receiver.received:
-            haystack.add(f"stream to {one.path}", one.body)
-        own_output = ("SCIM token", "output of token create")
+            haystack.add(f"sent to {one.path.partition('?')[0]}", one.body)
+        assert f"/hook?{secrets[WEBHOOK_QUERY]}" in {one.path for one in receiver.received}
+        # Shown once, and handed to whom it is for.
+        meant = {("SCIM token", "output of token create")}
+        meant.add(("sentinel's client_secret", "sent to /127.0.0.1/oauth2/v2.0/token"))
         everything = {**secrets, "SCIM token": token}
 
-        assert haystack.find(everything, may_hold=frozenset({own_output})) == []
+        assert haystack.find(everything, may_hold=frozenset(meant)) == []
         assert haystack.find(NAMES, is_meant=of_the_log) == []
         # The search itself works: names stand where they belong.
         assert "mail in directory_user.mails" in haystack.find(NAMES)
-        assert any("display name in stream to" in where for where in haystack.find(NAMES))
+        assert any("display name in sent to" in where for where in haystack.find(NAMES))
 
 
 def sign_in_everywhere(scene: Scene, haystack: Haystack) -> dict[str, str]:
