@@ -743,7 +743,7 @@ _SPECS = (
     ),
     _action(
         "log.pii_erased",
-        "{actor} erased the names of {people} people[, {references} references]",
+        "{actor} erased personal data from the record (people: {people}, references: {references})",
         "people",
         "references",
         "left_before",

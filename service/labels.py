@@ -63,10 +63,7 @@ def event_names(reader: Reader, models: ModelCache, bodies: Sequence[EventBody])
     for record in reader.member_records({MemberId(text) for text in ids}).values():
         unnamed = ERASED if record.is_deleted else record.member_id
         names[record.member_id] = record.display_name or record.mail or unnamed
-    # What was erased hides no name that somebody has now.
-    for key, name in _personal_names(reader, bodies):
-        if name != ERASED or key not in names or key.startswith(PII_PREFIX):
-            names[key] = name
+    names |= _personal_names(reader, bodies, names)
     for body in bodies:
         actor = body["actor"]
         if actor["type"] == "run" and actor.get("directory", "") in names:
@@ -99,8 +96,8 @@ def membership_events(reader: Reader, steps: Iterable[Step]) -> list[EventBody]:
     return found
 
 
-def _personal_names(reader: Reader, bodies: Iterable[EventBody]) -> Iterator[tuple[str, str]]:
-    """By reference, and by the ids of the targets that have it."""
+def _personal_names(reader: Reader, bodies: Iterable[EventBody], known: Mapping[str, str]) -> dict[str, str]:
+    """By reference, and by the ids of the targets that have it. What was erased hides no name that is known."""
     subjects: dict[str, list[str]] = {}
     for body in bodies:
         for target in body.get("targets", ()):
@@ -113,13 +110,17 @@ def _personal_names(reader: Reader, bodies: Iterable[EventBody]) -> Iterator[tup
     found = reader.personal_data(
         [bare for reference in subjects if is_id(bare := reference.removeprefix(PII_PREFIX))]
     )
+    names: dict[str, str] = {}
     for reference, target_ids in subjects.items():
         values = found.get(reference.removeprefix(PII_PREFIX), {})
         name = next((values[part] for part in _NAME_PARTS if values.get(part)), "")
-        if name:
-            yield reference, name
-            for target_id in target_ids:
-                yield target_id, name
+        if not name:
+            continue
+        names[reference] = name
+        for target_id in target_ids:
+            if name != ERASED or not (target_id in known or target_id in names):
+                names[target_id] = name
+    return names
 
 
 def _texts(body: EventBody) -> Iterator[str]:

@@ -188,7 +188,8 @@ def erase(who: str | None, left_before: datetime | None, even_present: bool, yes
         click.confirm("This cannot be undone. Erase?", abort=True, err=True)
     erased = erase_people(administration, persons, even_present=even_present, left_before=left_before)
     call.output.say(
-        f"Erased: {erased.persons} {'person' if erased.persons == 1 else 'people'}, {erased.references} references.",
+        f"Erased: {'1 person' if erased.persons == 1 else f'{erased.persons} people'}, "
+        f"{_references(erased.references)}.",
         {
             "people": erased.persons,
             "references": erased.references,
@@ -218,5 +219,9 @@ def _asked(persons: list[Person]) -> list[str]:
     return [
         f"Known as: {clean(', '.join(named[:_SHOWN])) or 'nothing any more'}{more}",
         f"Ids: {', '.join(sorted(person.ids))}",
-        f"{state[:1].upper()}{state[1:]}; {len(person.references)} references in the record.",
+        f"{state[:1].upper()}{state[1:]}; {_references(len(person.references))} in the record.",
     ]
+
+
+def _references(number: int) -> str:
+    return "1 reference" if number == 1 else f"{number} references"
