@@ -251,6 +251,9 @@ class Reader(Protocol):
 
     def event_bodies(self, event_ids: Collection[EventId]) -> dict[EventId, bytes]: ...
 
+    def search_events(self, query: "EventQuery") -> "EventPage":
+        """The same as `events`, but looking no longer than a reader likes to wait: what was found until then."""
+
     def events(self, query: "EventQuery") -> Iterator[tuple[int, bytes]]:
         """Row number and body in the order written (or newest first), streamed."""
 
@@ -307,6 +310,18 @@ class EventQuery:
     parent: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Row numbers and bodies of events that fit. `goes_on_after` is the next query's `after`; None at the end.
+
+    There may be fewer than were asked for, even none, and more behind: filters that many events have, and hardly one
+    has together, are looked for so far and no further at once.
+    """
+
+    events: list[tuple[int, bytes]]
+    goes_on_after: int | None
 
 
 class Writer(Reader, Protocol):

@@ -2,7 +2,11 @@
 
 Every filter is a set of terms of which an event must have one; several filters meet in the same rows. The rarest set
 leads, the others are looked up row by row. Sets of several terms are read in windows of rows that grow, so that
-neither a term of a million rows nor one of none costs more than what is asked for.
+neither a term of a million rows nor one of none costs more than what is asked for. Terms that no event has are left
+out first: of all the kinds of actor that might have done something, one or two have.
+
+Filters that many events have, and hardly one has together, can only be found by walking one of them. A search that is
+given a number of `probes` stops when they are used up, and says how far it has looked.
 """
 
 import heapq
@@ -13,7 +17,20 @@ from itertools import islice, product
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, literal_column, select
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    TextClause,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.engine import Connection
 
 from audit.events import ACTIONS, Outcome
@@ -33,10 +50,10 @@ from audit.terms import (
     target_term,
 )
 from directory.ids import OrganisationId
-from provisioning.ports import EventQuery
+from provisioning.ports import EventPage, EventQuery
 from storage.event_rows import IS_WAITING, SELECT_HORIZON, event_numbers
 from storage.event_terms import term_number
-from storage.sets import in_set
+from storage.sets import in_set, set_parameter
 from storage.tables import audit_event, audit_hour, audit_term
 from storage.types import Moment, read_moment
 from storage.view import ORGANISATION, Row, fetch_rows, is_own
@@ -47,6 +64,11 @@ _FIRST_WINDOW: Final = 8192
 _GROWTH: Final = 4
 # How far sets are counted to find the rarest: a few rows first, and more only where that did not suffice.
 _LOOKS: Final = (500, 4000, 30_000)
+PROBES: Final = 6000
+"""How often a page looks up whether a row has a term: some 10 ms."""
+
+_LOOKS_OF_PAGE: Final = (500, 4000)
+_LEAST_WINDOW: Final = 16
 _HOUR: Final = timedelta(hours=1)
 _UNBOUNDED: Final = 2**62
 _FIRST_MOMENT: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -70,6 +92,20 @@ _SELECT_WAITING = {
 _SELECT_BODIES = select(_EVENTS.id, _EVENTS.body).where(
     in_set(_EVENTS.id, "rows", item=BigInteger), is_own(_EVENTS.organisation_id)
 )
+
+
+def _present(values: str) -> TextClause:
+    """Those of the terms that events within the bounds have. A scalar with a limit, as below."""
+    return text(
+        f"SELECT value FROM {values} WHERE (SELECT event_row FROM audit_term WHERE term = value AND "  # noqa: S608
+        "event_row >= :low AND event_row < :high LIMIT 1) IS NOT NULL"
+    ).bindparams(set_parameter("terms", item=BigInteger), _LOW, _HIGH)
+
+
+_SELECT_PRESENT: Final = {
+    True: _present("json_each(:terms)"),
+    False: _present("unnest(CAST(:terms AS bigint[])) AS value"),
+}
 
 
 def _count(number: int) -> Select[Any]:
@@ -150,17 +186,56 @@ def _terms(organisation_id: OrganisationId, query: EventQuery) -> _Terms:
     )
 
 
+def _texts(query: EventQuery) -> list[tuple[bytes, ...]]:
+    """Texts of which the body of an event that fits holds one each."""
+    said = (
+        *((value,) for value in (query.parent, query.request, query.actor, query.run, query.rule)),
+        *((value,) for value in (query.group, query.role, query.actor_type, query.cause, query.outcome)),
+        (query.action.removesuffix("*"),),
+        query.about,
+    )
+    return [tuple(orjson.dumps(value)[1:-1] for value in values) for values in said if any(values)]
+
+
 class EventSearch:
     """One look into one organisation's log, in one transaction."""
 
-    def __init__(self, connection: Connection, organisation_id: OrganisationId, query: EventQuery) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        organisation_id: OrganisationId,
+        query: EventQuery,
+        *,
+        probes: int = _UNBOUNDED,
+    ) -> None:
         self._connection = connection
         self._organisation_id = organisation_id
         self._query = query
-        self._terms = _terms(organisation_id, query)
+        self._asked = _terms(organisation_id, query)
+        # Without those that no event has which has its terms already.
+        self._terms = self._asked
+        self._texts = _texts(query)
+        self._probes = probes
+        self._stopped: int | None = None
+
+    def page(self) -> EventPage:
+        """What was found before the probes were used up, and where to go on."""
+        query = self._query
+        found: list[tuple[int, bytes]] = []
+        for row, body in self._fitting():
+            if self._stopped is not None and (row < self._stopped) == query.newest_first:
+                # Without terms, and behind what was looked through: it is found later.
+                break
+            found.append((row, body))
+            if len(found) == query.limit:
+                return EventPage(found, row)
+        return EventPage(found, self._stopped)
 
     def found(self) -> Iterator[tuple[int, bytes]]:
         """Row number and body of the events that fit, in the order asked for, at most as many as asked for."""
+        return islice(self._fitting(), self._query.limit)
+
+    def _fitting(self) -> Iterator[tuple[int, bytes]]:
         query = self._query
         low, high = self._bounds()
         if (
@@ -169,15 +244,15 @@ class EventSearch:
             and query.since is None
             and query.until is None
         ):
-            return islice(self._paged(self._pages_by_rows(low, high)), query.limit)
+            return self._paged(self._pages_by_rows(low, high))
         waiting = self._waiting(low, high)
         if query.since is not None or query.until is not None or self._terms.wanted:
             low, high = self._within_hours(low, high)
         pages = self._pages_by_terms(low, high) if self._terms.wanted else self._pages_by_rows(low, high)
         known = ((row, body) for row, body in self._paged(pages) if row not in waiting)
-        fitting = ((row, body) for row, (body, fits) in waiting.items() if fits)
-        both = heapq.merge(known, fitting, key=itemgetter(0), reverse=query.newest_first)
-        return islice(both, query.limit)
+        # One by one, as far as the page needs them.
+        fitting = ((row, body) for row, (time, body) in waiting.items() if self._fits(time, body))
+        return heapq.merge(known, fitting, key=itemgetter(0), reverse=query.newest_first)
 
     @staticmethod
     def _paged(pages: Iterator[list[tuple[int, bytes]]]) -> Iterator[tuple[int, bytes]]:
@@ -201,27 +276,32 @@ class EventSearch:
         )
         return (0, 0) if first is None else (max(low, first), min(high, last + 1))
 
-    def _waiting(self, low: int, high: int) -> dict[int, tuple[bytes, bool]]:
-        """The rows that have no terms yet, in the order asked for, and whether each fits."""
+    def _waiting(self, low: int, high: int) -> dict[int, tuple[str | datetime, bytes]]:
+        """Time and body of the rows that have no terms yet, in the order asked for."""
         is_sqlite = self._connection.dialect.name == "sqlite"
         ((horizon, settled_row),) = self._rows(SELECT_HORIZON)
         rows = self._rows(
             _SELECT_WAITING[is_sqlite], horizon=horizon, settled_row=settled_row, low=low, high=high
         )
         rows.sort(key=itemgetter(0), reverse=self._query.newest_first)
-        return {row: (bytes(body), self._fits(read_moment(time), bytes(body))) for row, time, body in rows}
+        return {row: (time, bytes(body)) for row, time, body in rows}
 
-    def _fits(self, time: datetime, body: bytes) -> bool:
+    def _fits(self, said: str | datetime, body: bytes) -> bool:
         query = self._query
+        # Most do not fit, and to look for a text is a hundred times quicker than to read a body.
+        if not all(any(text in body for text in texts) for texts in self._texts):
+            return False
+        time = read_moment(said)
         if (query.since is not None and time < query.since) or (
             query.until is not None and time >= query.until
         ):
             return False
-        if not self._terms.wanted and not self._terms.unwanted:
+        asked = self._asked
+        if not asked.wanted and not asked.unwanted:
             return True
         numbers = event_numbers(self._organisation_id, body)
-        return numbers.isdisjoint(self._terms.unwanted) and not any(
-            numbers.isdisjoint(terms) for terms in self._terms.wanted
+        return numbers.isdisjoint(asked.unwanted) and not any(
+            numbers.isdisjoint(terms) for terms in asked.wanted
         )
 
     def _pages_by_rows(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
@@ -242,13 +322,18 @@ class EventSearch:
             low, high = self._behind(page[-1][0], low, high)
 
     def _pages_by_terms(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
+        if not self._narrow(low, high):
+            return
         wanted = self._terms.wanted
-        looks = iter(_LOOKS if len(wanted) > 1 else _LOOKS[: len(wanted[0]) > 1])
+        looks = iter(self._looks())
         leading, is_short = self._rarest(low, high, next(looks, 0))
         # A single term is in the order of its rows already.
         window = _UNBOUNDED if len(wanted) == len(wanted[0]) == _ONE_TERM else _FIRST_WINDOW
         while low < high:
-            window = _UNBOUNDED if is_short else window
+            if self._probes <= 0:
+                self._stopped = high if self._query.newest_first else low - 1
+                return
+            window = self._affordable(leading, low, high, _UNBOUNDED if is_short else window)
             start, end = self._window(low, high, window)
             number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
             statement, values = self._led_by(leading)
@@ -262,6 +347,38 @@ class EventSearch:
             # Few rows have all of them, so it is worth while to know better which set to follow.
             if low < high and (look := next(looks, 0)):
                 leading, is_short = self._rarest(low, high, look)
+
+    def _narrow(self, low: int, high: int) -> bool:
+        """Leave out the terms that nothing within the bounds has; whether there may be anything to find."""
+        wanted = self._terms.wanted
+        if any(len(terms) > _ONE_TERM for terms in wanted):
+            everything = [term for terms in wanted for term in terms]
+            statement = _SELECT_PRESENT[self._connection.dialect.name == "sqlite"]
+            present = {term for (term,) in self._rows(statement, terms=everything, low=low, high=high)}
+            wanted = tuple(tuple(term for term in terms if term in present) for terms in wanted)
+            self._terms = _Terms(wanted, self._terms.unwanted)
+        return all(wanted)
+
+    def _looks(self) -> tuple[int, ...]:
+        wanted = self._terms.wanted
+        if len(wanted) == _ONE_TERM:
+            return _LOOKS[: len(wanted[0]) > _ONE_TERM]
+        return _LOOKS if self._probes == _UNBOUNDED else _LOOKS_OF_PAGE
+
+    def _affordable(self, leading: int, low: int, high: int, window: int) -> int:
+        """The window, or as much of it as the probes suffice for; they are used up by it."""
+        wanted = self._terms.wanted
+        of_row = sum(map(len, wanted)) - len(wanted[leading]) + len(self._terms.unwanted)
+        if self._probes == _UNBOUNDED or not of_row:
+            return window
+        most = max(self._probes // of_row, _AT_LEAST)
+        while True:
+            start, end = self._window(low, high, window)
+            number = self._count(wanted[leading], start, end, most + 1)
+            if number <= most or end - start <= _LEAST_WINDOW:
+                self._probes -= max(number, 1) * of_row
+                return window
+            window = (end - start) // _GROWTH
 
     def _led_by(self, leading: int) -> tuple[Select[Any], dict[str, object]]:
         """The statement that follows one set of terms and looks the others up, with its values but for bounds."""
@@ -286,17 +403,14 @@ class EventSearch:
         """Which set of terms has the fewest rows, as far as `look` rows of each tell, and whether it has no more."""
         if not look:
             return 0, False
-        counts = [
-            self._rows(
-                _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS],
-                low=low,
-                high=high,
-                row_limit=look,
-                **_led_values(terms),
-            )[0][0]
-            for terms in self._terms.wanted
-        ]
+        counts = [self._count(terms, low, high, look) for terms in self._terms.wanted]
         return counts.index(min(counts)), min(counts) < look
+
+    def _count(self, terms: tuple[int, ...], low: int, high: int, most: int) -> int:
+        """How many rows have one of the terms, as far as `most`."""
+        statement = _COUNTS[_ONE_TERM if len(terms) == _ONE_TERM else _SEVERAL_TERMS]
+        found = self._rows(statement, low=low, high=high, row_limit=most, **_led_values(terms))
+        return int(found[0][0])
 
     def _bodies(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         if not rows:
@@ -338,7 +452,7 @@ class EventSearch:
         given = {"since": self._query.since, "until": self._query.until}
         return {name: moment for name, moment in given.items() if moment is not None}
 
-    def _rows(self, statement: Select[Any], **parameters: object) -> list[Row]:
+    def _rows(self, statement: Executable, **parameters: object) -> list[Row]:
         return fetch_rows(self._connection, statement, {"organisation": self._organisation_id, **parameters})
 
 

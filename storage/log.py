@@ -18,11 +18,11 @@ from sqlalchemy import LargeBinary, bindparam, select
 from audit.events import ERASED
 from directory.facts import name_key
 from directory.ids import EventId, OrganisationId
-from provisioning.ports import EventQuery
+from provisioning.ports import EventPage, EventQuery
 from provisioning.state import EventRow, PersonalData
 from storage.bulk import BulkInsert
 from storage.event_rows import FEW, SOON, append_event_rows, append_few_events, index_waiting_events
-from storage.event_search import EventSearch
+from storage.event_search import PROBES, EventSearch
 from storage.secrets import bind_place, open_with_own_key, seal_with_own_key
 from storage.sets import in_set
 from storage.tables import audit_event, audit_mail, audit_pii, outbox
@@ -76,6 +76,10 @@ class LogReader(View):
         """`after` is left out itself; newest first, it is an upper bound (0: none). `until` is left out itself."""
         return EventSearch(self._connection, self._organisation_id, query).found()
 
+    def search_events(self, query: EventQuery) -> EventPage:
+        """The first page, or as much of it as is found soon. `after` is as in `events`."""
+        return EventSearch(self._connection, self._organisation_id, query, probes=PROBES).page()
+
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]:
         """Of a reference that is not there any more it says that it was erased."""
         return dict.fromkeys(refs, _ERASED) | self._opened(refs)
@@ -122,6 +126,10 @@ class LogWriter(LogReader):
     def events(self, query: EventQuery) -> Iterator[tuple[int, bytes]]:
         self.write_late_events()
         return super().events(query)
+
+    def search_events(self, query: EventQuery) -> EventPage:
+        self.write_late_events()
+        return super().search_events(query)
 
     def append_events(self, events: Sequence[EventRow]) -> None:
         self._is_indexing |= self._database.is_turn(len(events), every=SOON)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, column
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, Text, bindparam, column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -88,6 +88,11 @@ def _pairs_postgresql(element: _Pairs, compiler: SQLCompiler, **options: object)
     (values,) = element.clauses
     rows = f"unnest({compiler.process(values, **options)}) AS value"
     return f"(SELECT substr(value, 1, 36)::uuid AS first, substr(value, 37)::uuid AS second FROM {rows})"  # noqa: S608
+
+
+def set_parameter(name: str, *, item: _Item = Id) -> BindParameter[Collection[Any]]:
+    """A set as the value of a statement that is text: a JSON text on SQLite, an array on PostgreSQL."""
+    return bindparam(name, type_=_SetOf(item))
 
 
 def in_set(member: ColumnElement[Any], name: str, *, item: _Item = Id) -> ColumnElement[bool]:

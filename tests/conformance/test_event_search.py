@@ -13,7 +13,8 @@ import pytest
 from provisioning.ports import EventQuery
 from provisioning.state import EventRow, PersonalData
 from storage.engine import Database
-from storage.event_rows import append_event_rows, index_waiting_events
+from storage.event_rows import SOON, append_event_rows, index_waiting_events
+from storage.event_search import EventSearch
 from storage.event_terms import term_number
 from tests.conformance.builders import NOW as MOMENT
 from tests.conformance.builders import Tenant, event, make_tenant, new_id
@@ -186,6 +187,76 @@ def test_pages_that_follow_each_other_are_the_whole(log: Tenant, query: EventQue
     assert paged == whole
 
 
+PAIRS = [
+    ("cause", "role"),
+    ("group", "role"),
+    ("success", "action"),
+    ("actor", "prefix"),
+    ("about several", "run"),
+]
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=" and ".join)
+@pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
+def test_a_search_that_stops_early_goes_on_where_it_stopped(
+    log: Tenant, names: tuple[str, ...], newest_first: bool
+) -> None:
+    query = _query(names, EventQuery(limit=10, newest_first=newest_first))
+
+    found = _followed(log, query, probes=60)
+
+    assert found == _found(log, replace(query, limit=10_000))
+
+
+def _followed(tenant: Tenant, query: EventQuery, *, probes: int) -> list[int]:
+    """All that pages hold one behind the other."""
+    found: list[int] = []
+    after: int | None = query.after
+    while after is not None:
+        query = replace(query, after=after)
+        with tenant.database.read() as connection:
+            page = EventSearch(connection, tenant.organisation_id, query, probes=probes).page()
+        found += [row for row, _ in page.events]
+        after = page.goes_on_after
+    return found
+
+
+def test_filters_that_never_meet_are_not_walked_to_the_end(fresh_database: Database) -> None:
+    own = make_tenant(fresh_database)
+    with own.unit_of_work.write() as writer:
+        for number in range(3000):
+            cause = {"kind": "guard" if number % 2 else "run"}
+            writer.append_events([event("role.granted" if number % 2 else "role.revoked", cause=cause)])
+    _index(fresh_database)
+    query = EventQuery(action="role.granted", cause="run", newest_first=True)
+
+    with fresh_database.read() as connection:
+        page = EventSearch(connection, own.organisation_id, query, probes=500).page()
+    with own.unit_of_work.read() as reader:
+        whole = reader.search_events(query)
+
+    assert page.events == []
+    assert page.goes_on_after is not None
+    assert page.goes_on_after > 1000
+    assert (whole.events, whole.goes_on_after) == ([], None)
+
+
+def test_a_search_for_what_nobody_has_ends_at_once(indexed: Tenant) -> None:
+    query = EventQuery(actor="nobody", role="Admin")
+    with indexed.unit_of_work.read() as reader:
+        assert reader.search_events(query).goes_on_after is None
+
+
+def test_a_full_page_says_where_the_next_begins(indexed: Tenant) -> None:
+    with indexed.unit_of_work.read() as reader:
+        page = reader.search_events(EventQuery(limit=3))
+        (next_row, _), *_ = reader.search_events(EventQuery(after=page.goes_on_after or 0, limit=3)).events
+        everything = [row for row, _ in reader.events(EventQuery(limit=4))]
+
+    assert [row for row, _ in page.events] == everything[:3]
+    assert next_row == everything[3]
+
+
 def test_a_log_without_events_has_nothing_to_find(tenant: Tenant) -> None:
     assert _found(tenant, EventQuery(action="role.")) == []
     assert _found(tenant, EventQuery(since=NOW)) == []
@@ -205,9 +276,9 @@ def test_events_get_their_terms_as_more_are_written(tenant: Tenant, fresh_databa
     own = make_tenant(fresh_database)
     for _ in range(3):
         with own.unit_of_work.write() as writer:
-            writer.append_events([event() for _ in range(1025)])
+            writer.append_events([event() for _ in range(SOON // 2 + 1)])
 
-    assert _waiting(fresh_database) <= 1025
+    assert _waiting(fresh_database) <= SOON // 2 + 1
 
 
 def _waiting(database: Database) -> int:
