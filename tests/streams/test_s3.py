@@ -1,8 +1,11 @@
 """S3: signatures that others compute too, what is asked of a bucket, and each answer in words."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from tests.streams.test_syslog import LOOPBACK, NOW, STREAM, event
 from web.outgoing import Answer, Outgoing, resolve_host
 from web.targets import Targets
 
+GUIDE = Path("docs/guides/siem.md").read_text(encoding="utf-8")
 BATCH = Batch(STREAM, (EventRecord(event(2)), EventRecord(event(3))), 2, 3)
 NAME = f"usher/org/{name_batch(BATCH)}"
 STORED = StoredObject("a", ".txt", b"content", "text/plain", "digest")
@@ -116,6 +120,23 @@ def test_a_key_that_may_put_objects_and_nothing_else_is_enough(moto: Moto) -> No
 
     assert outcome == Outcome(Verdict.TAKEN, "answered 200")
     assert moto.objects("only-put") == {f"{NAME}.checkpoint": NOTE.encode(), f"{NAME}.jsonl.gz": pack(BATCH)}
+
+
+@pytest.mark.moto
+def test_the_policy_of_the_guide_is_enough(moto: Moto) -> None:
+    moto.make_bucket("guide")
+    user, bucket = (
+        json.loads(found.replace("acme-audit", "guide"))
+        for found in re.findall("```json\n(.+?)```", GUIDE, re.S)
+    )
+    key = moto.make_key("guide", user)
+
+    with moto.enforcing():
+        outcomes = [send(moto, "guide", key) for _ in range(2)]
+
+    assert [one.text for one in outcomes] == ["answered 200", "holds the object already"]
+    assert user["Statement"][0]["Action"] == bucket["Statement"][0]["Action"]
+    assert user["Statement"][0]["Resource"] == bucket["Statement"][0]["Resource"]
 
 
 @pytest.mark.moto
