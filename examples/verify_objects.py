@@ -4,8 +4,8 @@
     python3 verify_objects.py objects --key 'THE KEY YOU WERE GIVEN'
 
 `verifier.py`, which is in every bundle that Usher exports, must lie beside this file. Every event is hashed, the root
-of the tree is computed anew for each checkpoint and compared with what was signed. Exit code: 0 passed, 1 failed.
-Names beside the events are not covered.
+of the tree is computed anew for each checkpoint and compared with what was signed. Exit code: 0 PASSED, 1 FAILED or
+INCOMPLETE, when events that were signed are not here. Names beside the events are not covered.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def read_leaves(folder):
 
 
 def verify(folder, keys):
-    """Compare every checkpoint; the size of the largest that holds, and of the events behind it."""
+    """Compare every checkpoint with the events: the exit code, and what to say."""
     leaves, gaps = read_leaves(folder)
     heads = {}
     for path in sorted(folder.rglob("*.checkpoint")):
@@ -62,10 +62,15 @@ def verify(folder, keys):
         if edge.root([]) != head.root:
             raise verifier.Failure(f"{path}: the events up to {wanted - 1} are not those that were signed")
         passed = wanted
-    if not passed:
-        why = "the retention had removed it" if size in gaps else "replay the stream from there"
-        raise verifier.Failure(f"event {size} is not here, so that no checkpoint can be compared: {why}")
-    return head.origin, passed, max(leaves) + 1, size
+    events = f"{passed} events of {head.origin}, from the first, are those that were signed"
+    if passed == max(heads):
+        return 0, f"PASSED: {events}; {len(leaves) - passed} behind them have no checkpoint yet"
+    why = (
+        "the retention had removed it before it could be stored; ask for a bundle"
+        if size in gaps
+        else "is the stream still sending, does it begin later, or has somebody removed it?"
+    )
+    return 1, f"INCOMPLETE: {events}, but of {max(heads)} that were signed event {size} is not here: {why}"
 
 
 def main():
@@ -74,14 +79,11 @@ def main():
     parser.add_argument("--key", action="append", required=True, help="a verifier key that you trust")
     told = parser.parse_args()
     try:
-        origin, passed, known, size = verify(told.folder, [verifier.parse_vkey(key) for key in told.key])
+        code, words = verify(told.folder, [verifier.parse_vkey(key) for key in told.key])
     except verifier.Failure as failure:
-        print(f"FAILED: {failure}")
-        return 1
-    print(f"PASSED: {passed} events of {origin}, from the first, are those that were signed")
-    if known > passed:
-        print(f"not verified: {known - passed} events behind them; the first that is missing is {size}")
-    return 0
+        code, words = 1, f"FAILED: {failure}"
+    print(words)
+    return code
 
 
 if __name__ == "__main__":
