@@ -29,6 +29,7 @@ from service.record_edge import record_blueprints
 from service.request_log import RequestLog
 from service.saml_edge import saml_parts
 from service.scim_edge import scim_blueprint
+from service.stream_health import StreamFigures
 from service.streams import note_pull
 from service.wiring import Wiring
 from storage.errors import StorageError
@@ -69,6 +70,7 @@ def create_app(
     app.extensions[REQUEST_LOG] = requests or make_request_log(wiring, counted)
     counted.registry.register(OrganisationFigures(wiring))
     counted.registry.register(SealFigures(wiring))
+    counted.registry.register(StreamFigures(wiring))
     _add_errors(app)
     app.wsgi_app = _frame(app, wiring, counted)  # type: ignore[method-assign]  # Flask's own way of wrapping it
 

@@ -24,6 +24,7 @@ from service.opening import open_database_as_is
 from service.runs import PULLED_KINDS
 from service.sealer import ALARM_AFTER, read_head, seal_lag
 from service.settings import WORKERS, Settings
+from service.stream_health import find_stream_troubles
 from service.tokens import days_left
 from service.wiring import Wiring
 from storage.errors import StorageError
@@ -74,6 +75,7 @@ def examine(settings: Settings) -> list[Finding]:
         if settings.jobs == WORKERS:
             findings.append(_examine_workers(wiring))
         findings.extend(_examine_log(wiring))
+        findings.extend(_examine_streams(wiring))
         for organisation in wiring.store.organisations():
             findings.extend(_examine_organisation(wiring, organisation))
     return findings
@@ -132,6 +134,12 @@ def _examine_log(wiring: Wiring) -> Iterator[Finding]:
             f"the last nightly check found {status.replay_misfits} differences between the log and the tables",
             "see them with 'usher audit replay --all'",
         )
+
+
+def _examine_streams(wiring: Wiring) -> Iterator[Finding]:
+    for one in find_stream_troubles(wiring):
+        level = Level.FAIL if one.is_stopped else Level.WARN
+        yield Finding(level, one.about, one.text, one.remedy)
 
 
 def _examine_disk(settings: Settings) -> Iterator[Finding]:

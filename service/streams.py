@@ -18,8 +18,11 @@ from time import monotonic
 from typing import Final
 
 from audit.actors import ApiKeyActor
+from audit.body import parse_body
 from audit.events import FieldChange, Target
+from directory.stream_changes import RemoveStream
 from provisioning.ledger import Ledger
+from provisioning.ports import EventQuery
 from provisioning.stream_settings import PULL, STREAM_KINDS
 from provisioning.streaming import LIVE, DueLane, HeldLane, Lane, LaneStore, StoredStream
 from service.administration import Administration
@@ -200,6 +203,27 @@ def make_destinations(wiring: Wiring, outgoing: Outgoing) -> Destinations:
     )
 
 
+def remove_stream(administration: Administration, stream: StoredStream) -> Outcome | None:
+    """Remove a stream, and tell its destination as the last that it is sent; what came back. None: it was fetched.
+
+    The stream is gone whatever comes back. Raises RefusedError.
+    """
+    wiring = administration.wiring
+    with administration.read() as reader:
+        secrets = reader.streams.secrets(stream.stream_id, STREAM_KINDS[stream.kind].secrets)
+    administration.apply([RemoveStream(stream.stream_id)])
+    if stream.kind == PULL:
+        return None
+    with administration.read() as reader:
+        query = EventQuery(action="stream.removed", about=(stream.stream_id,), newest_first=True, limit=1)
+        ((_, body),) = reader.events(query)
+    event = parse_body(body)
+    now = wiring.clock()
+    record = ProbeRecord(body, event["id"], now, is_last=True)
+    lane = Lane(stream.stream_id, stream.organisation_id, LIVE, 0, now)
+    return _send_ahead(wiring, HeldLane(lane, stream, secrets), record)
+
+
 def probe_stream(administration: Administration, stream: StoredStream) -> Outcome:
     """Write a real event and send it ahead of its place in the log; what came back.
 
@@ -223,9 +247,13 @@ def probe_stream(administration: Administration, stream: StoredStream) -> Outcom
         secrets = writer.streams.secrets(stream.stream_id, STREAM_KINDS[stream.kind].secrets)
     (event,) = ledger.rows
     lane = Lane(stream.stream_id, stream.organisation_id, LIVE, 0, event.time)
-    batch = Batch(stream.stream_id, (ProbeRecord(event.body, event.event_id, event.time),))
+    record = ProbeRecord(event.body, event.event_id, event.time)
+    return _send_ahead(wiring, HeldLane(lane, stream, secrets), record)
+
+
+def _send_ahead(wiring: Wiring, held: HeldLane, record: ProbeRecord) -> Outcome:
     with (
         open_outgoing(wiring.settings) as outgoing,
-        make_destinations(wiring, outgoing).open(HeldLane(lane, stream, secrets)) as destination,
+        make_destinations(wiring, outgoing).open(held) as destination,
     ):
-        return destination.send(batch)
+        return destination.send(Batch(held.stream.stream_id, (record,)))

@@ -131,7 +131,7 @@ def name_batch(batch: Batch) -> str:
     if batch.first is None:
         (probe,) = batch.events
         assert isinstance(probe, ProbeRecord)  # noqa: S101 - nothing else has no place
-        return f"tests/{probe.event_id}"
+        return f"{'last' if probe.is_last else 'tests'}/{probe.event_id}"
     day = f"{events[0].sealed_at:%Y/%m/%d}" if events else "gaps"
     return f"{day}/{batch.first}-{batch.last}{'.replay' if batch.is_replay else ''}"
 

@@ -42,11 +42,12 @@ class CheckpointRecord:
 
 @dataclass(frozen=True, slots=True)
 class ProbeRecord:
-    """The event of a test, sent ahead of its place in the log."""
+    """An event that is sent ahead of its place in the log: of a test, or that nothing more is sent."""
 
     body: bytes
     event_id: str
     at: datetime
+    is_last: bool = False
 
 
 Record = EventRecord | GapRecord | CheckpointRecord | ProbeRecord
@@ -66,7 +67,9 @@ class Batch:
     def id(self) -> str:
         """The same for every attempt, so that a receiver knows what it has."""
         if self.first is None:
-            return f"{self.stream_id}.test.{record_id(self.records[0])}"
+            first = self.records[0]
+            why = "last" if isinstance(first, ProbeRecord) and first.is_last else "test"
+            return f"{self.stream_id}.{why}.{record_id(first)}"
         replay = ".replay" if self.is_replay else ""
         return f"{self.stream_id}.{self.first}-{self.last}{replay}"
 
@@ -129,14 +132,14 @@ def record_fields(record: Record) -> Mapping[str, object]:
                 "names": {},
                 "record": "event",
                 "sealed_at": None,
-                "test": True,
+                "last" if record.is_last else "test": True,
             }
         case EventRecord():
             event = record.event
             fields: dict[str, object] = {
                 "body": orjson.Fragment(event.body),
                 "leaf_index": event.leaf_index,
-                "names": event.names,
+                "names": {ref: dict(values) for ref, values in event.names.items()},
                 "record": "event",
                 "sealed_at": render_moment(event.sealed_at),
             }

@@ -3,6 +3,7 @@
 import secrets as randomness
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import click
 
 from directory.facts import name_key
 from directory.ids import StreamId
-from directory.stream_changes import PauseStream, PutStream, RemoveStream, ReplayStream, ResumeStream
+from directory.stream_changes import PauseStream, PutStream, ReplayStream, ResumeStream
 from provisioning.ports import Reader
 from provisioning.stream_settings import KAFKA, PULL, STREAM_KINDS, TOKEN, format_of, shown_destination
 from provisioning.streaming import ACTIVE, BACKING_OFF, Lane, StoredStream
@@ -20,7 +21,8 @@ from service.cli.output import clean
 from service.errors import InputError, NotFoundError
 from service.files import read_text
 from service.names import is_id
-from service.streams import probe_stream
+from service.stream_health import lag_seconds
+from service.streams import probe_stream, remove_stream
 from streams.kafka import MISSING, is_installed
 from streams.outcomes import Verdict
 from streams.webhook import render_secret
@@ -127,14 +129,14 @@ def list_() -> None:
     """List the streams with how far behind they are."""
     call = current()
     with call.administration.read() as reader:
-        rows = [_row(reader, one) for one in reader.streams.streams()]
+        rows = [_row(reader, one, call.wiring.clock()) for one in reader.streams.streams()]
     columns = {
         "name": "Name",
         "destination": "Destination",
         "state": "State",
         "position": "Acknowledged",
         "lag_events": "Waiting",
-        "lag_since": "Since",
+        "lag_seconds": "Seconds",
         "trouble": "Trouble",
     }
     call.output.listing(rows, columns, empty="There is no stream yet; add one with 'usher stream add'.")
@@ -148,7 +150,7 @@ def show(name: str) -> None:
     call = current()
     with call.administration.read() as reader:
         found = _find(reader, name)
-        row = _row(reader, found)
+        row = _row(reader, found, call.wiring.clock())
         letters = reader.streams.dead_letters(found.stream_id, _SHOWN_LETTERS)
     row |= {
         "format": format_of(found.kind, found.settings),
@@ -234,14 +236,18 @@ def replay(name: str, after: int) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @organisation_option
 def remove(name: str, yes: bool) -> None:
-    """Send nothing any more, and destroy the stream's secrets."""
+    """Send nothing any more, but that; and destroy the stream's secrets."""
     call = current()
     with call.administration.read() as reader:
         found = _find(reader, name)
     if not yes:
         click.confirm(f"Remove the stream {clean(found.name)}?", abort=True, err=True)
-    call.administration.apply([RemoveStream(found.stream_id)])
-    call.output.say(f"The stream {clean(found.name)} is removed.", {"id": found.stream_id})
+    outcome = remove_stream(call.administration, found)
+    document = {"id": found.stream_id, "answer": None if outcome is None else outcome.text}
+    told = "" if outcome is None else f" Its destination was told, and {outcome.text}."
+    if outcome is not None and outcome.verdict is not Verdict.TAKEN:
+        told = f" Its destination could not be told: {outcome.text}."
+    call.output.say(f"The stream {clean(found.name)} is removed.{told}", document)
 
 
 def _find(reader: Reader, name: str) -> StoredStream:
@@ -251,7 +257,7 @@ def _find(reader: Reader, name: str) -> StoredStream:
     raise NotFoundError(f"the organisation has no stream '{name}'; see 'usher stream list'")
 
 
-def _row(reader: Reader, one: StoredStream) -> dict[str, object]:
+def _row(reader: Reader, one: StoredStream, now: datetime) -> dict[str, object]:
     lanes = {lane.track: lane for lane in reader.streams.lanes() if lane.stream_id == one.stream_id}
     live = lanes["live"]
     lag = reader.streams.lag(live)
@@ -265,6 +271,7 @@ def _row(reader: Reader, one: StoredStream) -> dict[str, object]:
         "acknowledged_at": live.acknowledged_at,
         "lag_events": lag.events,
         "lag_since": lag.since,
+        "lag_seconds": int(lag_seconds(lag.since, now)),
         "replay": _replay(lanes.get("replay")),
     }
 

@@ -71,7 +71,10 @@ def test_a_stream_lives_from_add_to_remove(acme: Shell, receiver: HTTPSReceiver)
     assert f"0 of {last}" in acme.answer("stream", "show", "siem")
     receiver.script.append(Reply(503))
     assert "answered 503" in acme.answer("stream", "test", "siem", code=3)
-    acme.answer("stream", "remove", "siem", "--yes")
+    assert "was told, and answered 200" in acme.answer("stream", "remove", "siem", "--yes")
+    (last,) = receiver.received[-1].records("event")
+    assert (last["body"]["action"], last["leaf_index"], last["last"]) == ("stream.removed", None, True)
+    assert "test" not in last
     assert "no stream yet" in acme.answer("stream", "list")
     assert acme.invoke("stream", "show", "siem").exit_code == 1
 
