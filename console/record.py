@@ -198,7 +198,8 @@ class _Routes:
 
     def refuse(self, error: RecordError) -> Response:
         if error.status == HTTPStatus.UNAUTHORIZED:
-            return self._pages.sign_in(str(error), error.status, back=_here())
+            # Who comes for the first time has done nothing wrong.
+            return self._pages.sign_in("", error.status, back=_here())
         back = Addresses(self._pages.prefix, {}).page()
         answer = self._pages.draw("refused", {"faults": (str(error),), "back": back}, error.status)
         if isinstance(error, RecordClosedError) and error.seconds:

@@ -19,6 +19,7 @@ _DIRECTORIES = ("tests/conftest.py", "tests/sync/conftest.py")
 _STORES = ("tests/streams/object_stores.py", "tests/streams/conftest.py")
 OPTIONAL_SERVERS = {
     "azurite": _STORES,
+    "chromium": ("tests/chromium.py",),
     "ds389": ("tests/ds389.py", "tests/sync/ds389_trees.py", *_DIRECTORIES),
     "idp_pysaml2": ("tests/idps/pysaml2_provider.py", "tests/idps/pysaml2_server.py", *_PROVIDERS),
     "idp_samlp": ("tests/idps/samlp_provider.py", *_PROVIDERS),

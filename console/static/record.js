@@ -22,6 +22,19 @@
 
   tellLocally(document);
 
+  // A menu closes as others do: by Escape, or by a click elsewhere.
+  const menus = [...document.querySelectorAll("details.menu")];
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of menus.filter((one) => one.open)) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    for (const menu of menus) if (!menu.contains(event.target)) menu.open = false;
+  });
+
   const list = document.getElementById("events");
   const state = document.getElementById("state");
   if (!list || !list.dataset.news || !state) return;

@@ -62,3 +62,16 @@ def test_a_session_is_taken_out_of_the_browser() -> None:
 def test_a_value_needs_all_of_its_randomness() -> None:
     with pytest.raises(ValueError, match="32 octets, not 31"):
         make_value(bytes(31))
+
+
+def test_the_records_cookie_goes_with_no_request_from_elsewhere() -> None:
+    cookies, response = Cookies("https://usher.example"), Response()
+
+    cookies.set_audit(response, VALUE, seconds=3600)
+    cookies.set_audit(response, "", seconds=3600)
+
+    given, taken = response.headers.getlist("Set-Cookie")
+    assert given.endswith("Max-Age=3600; Secure; HttpOnly; Path=/; SameSite=Strict")
+    assert "Max-Age=0;" in taken
+    assert cookies.audit(asked_with(f"__Host-usher_audit={VALUE}")) == VALUE
+    assert cookies.audit(asked_with(f"__Host-usher_session={VALUE}")) == ""

@@ -7,6 +7,43 @@ from web.return_paths import MAX_RETURN, is_return_path
 GOOD = "/oidc/authorize?client_id=host&redirect_uri=https%3A%2F%2Fhost.example%2Fback&state=a.b~c"
 
 
+EVENT = "/console/audit/events/01990000-0000-7000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/audit",
+        "/console/audit?action=role.&since=7d",
+        EVENT,
+        f"{EVENT}/proof",
+        "/console/audit/reports/never-signed-in",
+    ],
+)
+def test_the_record_may_be_led_back_to(path: str) -> None:
+    assert is_return_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console",
+        "/console/audit/",
+        "/console/audit/sign-out",
+        "/console/audit/export?format=csv",
+        "/console/audit/news",
+        "/console/audit/events/..",
+        f"{EVENT}/../../sign-out",
+        "/console/audit/reports/../sign-out",
+        "/console/audit//evil.example",
+        "/console/audit@evil.example",
+        "https://evil.example/console/audit",
+    ],
+)
+def test_nothing_below_it_that_does_something_is(path: str) -> None:
+    assert not is_return_path(path)
+
+
 @pytest.mark.parametrize("path", [GOOD, "/oidc/authorize", "/oidc/authorize?"])
 def test_the_authorization_endpoint_may_be_led_back_to(path: str) -> None:
     assert is_return_path(path)
