@@ -1,8 +1,8 @@
-"""The signed bundle: events with all that is needed to verify them elsewhere. Writes to the file it is given.
+"""The signed bundle: events with all that is needed to verify them elsewhere. Written, or given in chunks.
 
 The files are named in `audit.verifier`, which reads them and goes into the bundle itself:
 
-    manifest.json         what was asked for, the size of the log, the number of events
+    manifest.json         what was asked for, the size of the log, the number of events, what retention has removed
     events.jsonl          the exact bytes that were sealed, one event a line, in the log's order
     proofs.jsonl          of a range: for each block of 256 leaves its leaf hashes and the proof of the block;
                           of a selection: for each event its leaf and its inclusion proof (RFC 6962 section 2.1.1)
@@ -15,7 +15,7 @@ The files are named in `audit.verifier`, which reads them and goes into the bund
 
 from array import array
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,6 +47,7 @@ from audit.verifier import (
 
 # Bodies shrink to a third at the lowest level; higher ones cost more time than they save.
 _COMPRESSION = 1
+_CHUNK_BYTES = 1 << 16
 _READABLE_BY_ALL = 0o100644 << 16
 
 _README_TEXT = """\
@@ -66,9 +67,9 @@ UNPINNED, which is not a pass. With --older FILE it also proves that the log onl
 kept; keep checkpoint.txt of this bundle for the next time.
 
 What is proven: that each line of events.jsonl is, byte for byte, the event that the log has in its place{complete}.
-What is not proven: the clear names in names-unproven.jsonl, the filter, the words of this file and of manifest.json;
-that everything that happened was logged, truthfully and by clocks that were right; that others are shown the same
-log, unless you compare checkpoints with them.
+{gone}What is not proven: the clear names in names-unproven.jsonl, the filter, the words of this file and of
+manifest.json; that everything that happened was logged, truthfully and by clocks that were right; that others are
+shown the same log, unless you compare checkpoints with them.
 """
 
 
@@ -101,8 +102,10 @@ class BundleRequest:
     """What a bundle says of itself.
 
     `note` is the signed checkpoint that all proofs lead to, `vkey` a key that has signed it. `leaves` is None for
-    a selection by `filter_text`. `older_sizes` are sizes of the log to prove it grew from, such as those of the
-    checkpoints that its readers keep. `verifier` is the source of `audit.verifier`.
+    a selection by `filter_text`. `removed` are leaves whose events retention has removed, in ascending order and
+    apart from each other: a range has no events there, and proves their places all the same. `older_sizes` are sizes
+    of the log to prove it grew from, such as those of the checkpoints that its readers keep. `verifier` is the source
+    of `audit.verifier`.
     """
 
     organisation: str
@@ -113,6 +116,22 @@ class BundleRequest:
     leaves: LeafRange | None = None
     filter_text: str = ""
     older_sizes: Sequence[int] = ()
+    removed: Sequence[LeafRange] = ()
+
+
+def stream_bundle(
+    request: BundleRequest,
+    *,
+    events: Iterable[tuple[int, bytes]],
+    names: Iterable[tuple[str, str]],
+    proofs: Proofs,
+) -> Iterator[bytes]:
+    """Give the archive in chunks, as it comes about; otherwise as `write_bundle`."""
+    file = _Chunks()
+    for _ in _write(file, request, events, names, proofs):
+        if file.size >= _CHUNK_BYTES:
+            yield file.take()
+    yield file.take()
 
 
 def write_bundle(
@@ -132,22 +151,39 @@ def write_bundle(
     a checkpoint of another organisation; `NoteError` for one that `vkey` has not signed. What was written by then is
     no bundle.
     """
+    writing = _write(file, request, events, names, proofs)
+    while True:
+        try:
+            next(writing)
+        except StopIteration as end:
+            return int(end.value)
+
+
+def _write(
+    file: Sink,
+    request: BundleRequest,
+    events: Iterable[tuple[int, bytes]],
+    names: Iterable[tuple[str, str]],
+    proofs: Proofs,
+) -> Generator[None, None, int]:
+    """Write the archive line by line, and stop behind each."""
     checkpoint = _check_request(request)
     with ZipFile(
         cast("IO[bytes]", _Unseekable(file)), "w", ZIP_DEFLATED, compresslevel=_COMPRESSION
     ) as archive:
         taken = array("Q")
         with _entry(archive, EVENTS, request) as entry:
-            count = _write_events(entry, request, checkpoint, events, taken)
+            count = yield from _write_events(entry, request, checkpoint, events, taken)
         with _entry(archive, PROOFS, request) as entry:
             if request.leaves is None:
-                _write_all(entry, _prove_events(taken, checkpoint.size, proofs.nodes))
+                yield from _write_all(entry, _prove_events(taken, checkpoint.size, proofs.nodes))
             else:
-                _write_all(entry, _prove_blocks(request.leaves, checkpoint.size, proofs))
+                yield from _write_all(entry, _prove_blocks(request.leaves, checkpoint.size, proofs))
         with _entry(archive, OLDER, request) as entry:
-            _write_all(entry, _prove_growth(request.older_sizes, checkpoint.size, proofs.nodes))
+            yield from _write_all(entry, _prove_growth(request.older_sizes, checkpoint.size, proofs.nodes))
         with _entry(archive, NAMES, request) as entry:
-            _write_all(entry, ({"name": name, "reference": reference} for reference, name in names))
+            told = ({"name": name, "reference": reference} for reference, name in names)
+            yield from _write_all(entry, told)
         for name, content in (
             (CHECKPOINT, request.note.encode()),
             (VKEY, f"{request.vkey}\n".encode()),
@@ -157,6 +193,7 @@ def write_bundle(
         ):
             with _entry(archive, name, request) as entry:
                 entry.write(content)
+            yield
     return count
 
 
@@ -172,6 +209,11 @@ def _check_request(request: BundleRequest) -> Checkpoint:
     ):
         message = f"the log has {checkpoint.size} events, no leaves from {leaves.first} up to {leaves.end}"
         raise BundleError(message)
+    edges = [edge for one in request.removed for edge in (one.first, one.end)]
+    bounds = leaves or LeafRange(0, checkpoint.size)
+    if edges != sorted(set(edges)) or (edges and not bounds.first <= edges[0] < edges[-1] <= bounds.end):
+        message = f"the removed leaves are no ranges apart from each other within the bundle: {edges}"
+        raise BundleError(message)
     if not all(0 < size <= checkpoint.size for size in request.older_sizes):
         message = f"a log of {checkpoint.size} events did not grow from {list(request.older_sizes)}"
         raise BundleError(message)
@@ -184,10 +226,11 @@ def _write_events(
     checkpoint: Checkpoint,
     events: Iterable[tuple[int, bytes]],
     taken: "array[int]",
-) -> int:
+) -> Generator[None, None, int]:
     leaves = request.leaves
-    following = 0 if leaves is None else leaves.first
     end = checkpoint.size if leaves is None else leaves.end
+    gone = {one.first: one.end for one in request.removed} if leaves is not None else {}
+    following = 0 if leaves is None else gone.get(leaves.first, leaves.first)
     count = 0
     for index, body in events:
         if index >= end or index < following or (leaves is not None and index > following):
@@ -196,8 +239,9 @@ def _write_events(
         if leaves is None:
             taken.append(index)
         entry.write(body + b"\n")
-        following = index + 1
+        following = gone.get(index + 1, index + 1)
         count += 1
+        yield
     if leaves is not None and following != end:
         message = f"the events end before leaf {following}, the range before leaf {end}"
         raise BundleError(message)
@@ -232,9 +276,10 @@ def _encode(hashes: Iterable[bytes]) -> list[str]:
     return [b64encode(one).decode() for one in hashes]
 
 
-def _write_all(entry: IO[bytes], values: Iterable[object]) -> None:
+def _write_all(entry: IO[bytes], values: Iterable[object]) -> Iterator[None]:
     for value in values:
         entry.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+        yield
 
 
 def _render_manifest(request: BundleRequest, checkpoint: Checkpoint, count: int) -> bytes:
@@ -252,6 +297,8 @@ def _render_manifest(request: BundleRequest, checkpoint: Checkpoint, count: int)
     }
     if leaves is not None:
         told |= {"first": leaves.first, "end": leaves.end}
+    if request.removed:
+        told["removed"] = [[one.first, one.end] for one in request.removed]
     return canonicalise(told)
 
 
@@ -262,6 +309,9 @@ def _render_readme(request: BundleRequest, checkpoint: Checkpoint, count: int) -
     else:
         told = f"all from leaf {leaves.first} up to, not including, leaf {leaves.end}"
         complete = ",\nand that none is missing between the first and the last"
+    gone = ", ".join(f"{one.first} to {one.end - 1}" for one in request.removed)
+    if gone:
+        gone = f"The events of these leaves are gone, removed by the retention, says whoever made this: {gone}.\n"
     title = f"Audit events of {checkpoint.origin}"
     return _README_TEXT.format(
         origin=checkpoint.origin,
@@ -271,6 +321,7 @@ def _render_readme(request: BundleRequest, checkpoint: Checkpoint, count: int) -
         created_at=request.created_at.isoformat(),
         size=checkpoint.size,
         complete=complete,
+        gone=gone,
     )
 
 
@@ -291,3 +342,26 @@ class _Unseekable:
     def __init__(self, file: Sink) -> None:
         self.write = file.write
         self.flush = file.flush
+
+
+class _Chunks:
+    """Keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes, /) -> int:
+        # What is written may be a view of a buffer that is used again.
+        self._parts.append(bytes(data))
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits elsewhere."""
+
+    def take(self) -> bytes:
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        self.size = 0
+        return taken

@@ -118,7 +118,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One audit event before it is rendered. `salt` is 16 random bytes; `time` is aware UTC."""
+    """One audit event before it is rendered. `salt` is 16 random bytes; `time` is aware UTC.
+
+    `address` is a reference to where the request came from, in a form of `Target.pii`.
+    """
 
     id: EventId
     organisation: OrganisationId
@@ -132,6 +135,7 @@ class Event:
     changes: tuple[FieldChange, ...] = ()
     reason: Reason | None = None
     request_id: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -822,6 +826,12 @@ _SPECS = (
     _action(
         "export.created",
         "{actor} exported the log[, {rows} events][ as {format}][, filter {filter}]",
+        *_READING,
+        needs_target=False,
+    ),
+    _action(
+        "export.downloaded",
+        "{actor} took an export of the log as {format}[, {rows} events]",
         *_READING,
         needs_target=False,
     ),

@@ -61,6 +61,7 @@ MAX_LINE = 4 << 20
 MAX_FILE = 16 << 20
 MAX_SIZE = 1 << 63
 MAX_SIGNATURES = 100
+MAX_TOLD = 10
 EMPTY_ROOT = sha256(b"").digest()
 
 # Tells whether a public key has signed a message: key, message, signature.
@@ -82,6 +83,13 @@ class Manifest:
     first: int
     end: int
     count: int
+    removed: tuple[tuple[int, int], ...] = ()
+
+    def render_removed(self) -> str:
+        """Which leaves have no event any more, and how many they are."""
+        ranges = ", ".join(f"{first} to {end - 1}" for first, end in self.removed[:MAX_TOLD])
+        more = f" and {len(self.removed) - MAX_TOLD} more ranges" if len(self.removed) > MAX_TOLD else ""
+        return f"{sum(end - first for first, end in self.removed)} events (leaves {ranges}{more})"
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,7 @@ def _conclude(report: Report, manifest: Manifest, *, is_pinned: bool, is_complet
     if manifest.kind == SELECTION:
         report.result = INCLUSION
         report.detail = f"these {manifest.count} events are in the log; others may have been left out"
-    elif (first, end) == (0, size):
+    elif (first, end, manifest.removed) == (0, size, ()):
         report.result, report.detail = COMPLETE, f"all {size} events of the log, from leaf 0 to its end"
     else:
         report.result = COMPLETE_RANGE
@@ -283,6 +291,8 @@ def _conclude(report: Report, manifest: Manifest, *, is_pinned: bool, is_complet
             f"every event of the leaves from {first} up to {end}, of {size}; "
             f"{first} before and {size - end} after them are not in this bundle"
         )
+        if manifest.removed:
+            report.detail += f"; {manifest.render_removed()} are gone"
     if is_complete_demanded and report.result != COMPLETE:
         raise Failure(f"not the whole log: {report.detail}")
     if not is_pinned:
@@ -298,6 +308,9 @@ def _tell_unproven(report: Report, manifest: Manifest, names: list[str]) -> None
     told = {MANIFEST, EVENTS, PROOFS, CHECKPOINT, OLDER, VKEY, NAMES}
     rest = [name for name in names if name not in told]
     report.add("not proven", f"{', '.join([f'the words of {MANIFEST}', *rest])}")
+    if manifest.removed:
+        told_gone = f"that it was the retention that removed {manifest.render_removed()}"
+        report.add("not proven", f"{told_gone}; their places in the log are proven")
     if manifest.kind == SELECTION:
         report.add("not proven", "that every event that fits the filter is here")
     report.add("not proven", "that what happened was logged, truthfully, by clocks that were right")
@@ -313,12 +326,15 @@ def _verify_range(
     """Check that the events are the leaves from first up to end, without a gap.
 
     Each line of proofs holds the leaf hashes of one aligned block of the tree and proves them under the root; then
-    each event must be the leaf of its place, so that the first wrong line is known whatever was forged. Gives the
-    number of events and, where the blocks begin with leaf 0, the root that the log had at the size `wanted`.
+    each event must be the leaf of its place, so that the first wrong line is known whatever was forged. Leaves that
+    are said to be removed are proven in the same way, and have no event. Gives the number of events and, where the
+    blocks begin with leaf 0, the root that the log had at the size `wanted`.
     """
     edge = Edge()
     found: bytes | None = None
-    count = 0
+    count, place = 0, manifest.first
+    gaps = iter((*manifest.removed, (manifest.end, manifest.end)))
+    gap, gap_end = next(gaps)
     start = manifest.first - manifest.first % BLOCK
     is_from_start = start == 0
     for number, line in _lines(proofs, PROOFS):
@@ -329,11 +345,16 @@ def _verify_range(
         if is_from_start and start <= wanted < stop:
             found = edge.root(leaves[: wanted - start])
         for leaf in leaves[max(manifest.first - start, 0) : manifest.end - start]:
-            count += 1
+            if gap <= place:
+                place += 1
+                if place == gap_end:
+                    gap, gap_end = next(gaps)
+                continue
+            count, place = count + 1, place + 1
             event = events.readline(MAX_LINE)
             if sha256(b"\0" + event[:-1]).digest() != leaf or event[-1:] != b"\n":
                 what = "not the event that the log has" if event else "missing"
-                raise Failure(f"{EVENTS} line {count}: {what} as leaf {manifest.first + count - 1}")
+                raise Failure(f"{EVENTS} line {count}: {what} as leaf {place - 1}")
         edge.push(tree_root(leaves))
         start = stop
     if start < manifest.end:
@@ -540,7 +561,22 @@ def _parse_manifest(text: str) -> Manifest:
         raise Failure(f"{MANIFEST}: size, count, first and end are not all numbers")
     if kind not in (RANGE, SELECTION) or not (first < end <= size or first == end == size == 0):
         raise Failure(f"{MANIFEST}: neither a selection of events nor a range of leaves")
-    return Manifest(organisation, origin, size, kind, first, end, count)
+    return Manifest(organisation, origin, size, kind, first, end, count, _parse_removed(told, first, end))
+
+
+def _parse_removed(told: dict[str, object], first: int, end: int) -> tuple[tuple[int, int], ...]:
+    """The ranges of leaves whose events are gone: within the bundle, ascending, and apart from each other."""
+    listed = told.get("removed", [])
+    ranges = [
+        (_count(one[0]), _count(one[1]))
+        for one in (listed if isinstance(listed, list) else [None])
+        if isinstance(one, list) and len(one) == 2
+    ]
+    edges = [edge for one in ranges for edge in one]
+    is_whole = isinstance(listed, list) and len(ranges) == len(listed) and edges == sorted(set(edges))
+    if not is_whole or (edges and not first <= edges[0] < edges[-1] <= end):
+        raise Failure(f"{MANIFEST}: what was removed is not told as ranges of leaves within the bundle")
+    return tuple(ranges)
 
 
 def parse_vkey(vkey: str) -> Key:

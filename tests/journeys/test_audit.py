@@ -1,15 +1,9 @@
-"""The record read, shown and exported; each of which is recorded."""
+"""The record read and shown; each of which is recorded."""
 
 import base64
-import csv
-import io
-import json
-from hashlib import sha256
 
 import pytest
 
-from audit.body import parse_body
-from service.log_exports import defuse
 from tests.journeys.exports import Person, export
 from tests.journeys.shell import Shell
 
@@ -92,57 +86,6 @@ def test_event_is_shown_with_what_led_to_it(full: Shell) -> None:
     assert "grants: - -> Operator at 'Acme Stays'" in full.answer("audit", "show", given["id"])
     assert "there is no event 'x'" in full.fail(1, "audit", "show", "x")
     assert "there is no event" in full.fail(1, "audit", "show", full.state().root_scope_id)
-
-
-def test_lines_hold_the_exact_bodies(full: Shell) -> None:
-    stored = full.events()
-
-    lines = full.answer("audit", "export").splitlines()
-
-    assert len(lines) == len(stored)
-    for line, (row, body) in zip(lines, stored, strict=True):
-        document = json.loads(line)
-        assert document["row"] == row
-        assert parse_body(json.dumps(document["body"]).encode()) == body
-    names = json.loads(lines[-1])["names"]
-    assert "=HYPERLINK(1)" in names.values()
-    (exported,) = full.new_events()
-    values = {change["path"]: change["after"] for change in exported.get("changes", ())}
-    assert exported["action"] == "export.created"
-    assert (values["rows"], values["format"]) == (len(stored), "jsonl")
-    assert values["sha256"] == sha256(("\n".join(lines) + "\n").encode()).hexdigest()
-
-
-def test_csv_holds_no_formula(full: Shell) -> None:
-    path = full.folder / "log.csv"
-
-    answer = full.json("audit", "export", "--format", "csv", "--output", str(path))
-
-    content = path.read_bytes()
-    assert (answer["bytes"], answer["sha256"]) == (len(content), sha256(content).hexdigest())
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
-    assert len(rows) == answer["rows"]
-    assert "'=HYPERLINK(1)" in {row["subject_name"] for row in rows}
-    cells = [cell for row in rows for cell in row.values()]
-    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
-    assert "events are in" in full.answer("audit", "export", "--output", str(path))
-    assert list(full.folder.glob(".log*")) == []
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_cell_that_looks_like_a_formula_is_defused(start: str) -> None:
-    assert defuse(f"{start}1") == f"'{start}1"
-    assert defuse(f"1{start}") == f"1{start}"
-
-
-def test_export_that_cannot_be_written_leaves_nothing(full: Shell) -> None:
-    message = full.fail(3, "audit", "export", "--output", str(full.folder / "none" / "log.jsonl"))
-    assert "cannot be written: No such file or directory" in message
-    target = full.folder / "taken"
-    target.mkdir()
-
-    assert "cannot be written" in full.fail(3, "audit", "export", "--output", str(target))
-    assert sorted(path.name for path in full.folder.iterdir()) == ["taken", "var"]
 
 
 def test_controls_in_names_do_not_reach_the_terminal(full: Shell) -> None:

@@ -107,6 +107,7 @@ OF_THE_SERVICE = {
     "scim_log.read",
     "scim_log.replayed",
     "export.created",
+    "export.downloaded",
     "client.created",
     "client.deleted",
     "signing_key.rotated",
