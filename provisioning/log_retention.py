@@ -79,9 +79,9 @@ class Keeping:
         return USUAL_DAYS if self.set_days is None else self.set_days
 
     def limit(self, now: datetime, days: int | None = None) -> datetime:
-        """What is older goes, after these days or others: in whole hours, for the log is marked by them."""
+        """What is older goes, after these days or others. Whole days (UTC), so that there is one removal a day."""
         span = timedelta(days=self.days if days is None else days)
-        return (now - span).replace(minute=0, second=0, microsecond=0)
+        return (now - span).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def check_free(self, now: datetime) -> None:
         """Raises RetentionHeldError."""

@@ -115,11 +115,22 @@ def _untold_removals(removals: Sequence[tuple[int, int]], told: Mapping[int, byt
         )
 
 
+def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    return joined
+
+
 class _BodyChecker:
     """Compares each event with its leaf, and its row's columns with its body."""
 
     def __init__(self, removals: Sequence[tuple[int, int]]) -> None:
-        self._removals = removals
+        # Each begins where the one before ends, so that they are looked up as few.
+        self._removals = _joined(removals)
         self._found: list[Difference] = []
         # Leaf index -> the leaf as sealed, and the hash of the body that lies there now.
         self._edited: dict[int, tuple[bytes, bytes]] = {}

@@ -58,7 +58,7 @@ def show() -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @organisation_option
 def set_(days: int, yes: bool) -> None:
-    """Keep the record for DAYS days. What is older is removed within the hour, for good."""
+    """Keep the record for DAYS days. A running service removes what is older within the hour, for good."""
     call = current()
     plan = plan_retention(call.administration, days)
     if plan.number and not plan.is_held and not yes:
@@ -75,7 +75,7 @@ def set_(days: int, yes: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @organisation_option
 def apply(dry_run: bool) -> None:
-    """Remove now what is old enough, as a running service does every hour.
+    """Remove now what is old enough, as a running service does every day.
 
     Of what is removed the hashes, the proofs and the checkpoints stay, and a snapshot of members, seats and grants.
     """

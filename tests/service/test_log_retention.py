@@ -11,11 +11,14 @@ import pytest
 from sqlalchemy import func, make_url, select, update
 from structlog.testing import capture_logs
 
+from audit.events import FieldChange
 from audit.verifier import COMPLETE_RANGE
 from directory.changes import SetBlock
-from directory.ids import EnvironmentId, EventId, MemberId
+from directory.ids import EnvironmentId, EventId, MemberId, StreamId
+from directory.stream_changes import PutStream
 from provisioning.log_proofs import prove_event
 from provisioning.log_retention import RetentionHeldError
+from provisioning.log_verification import Tampering
 from provisioning.queries import access_as_of
 from service.administration import Administration
 from service.errors import InputError, RefusedError
@@ -34,6 +37,7 @@ from service.scheduler import Scheduler
 from service.settings import load_settings
 from storage.audit_tables import audit_baseline, audit_mark, audit_removal
 from storage.errors import ConflictError, StorageError
+from storage.sealed_events import SQLSealedLog
 from storage.sealing import SQLSealing
 from storage.tables import audit_event, audit_hour, audit_pii, audit_term, member
 from tests.service.keeping import (
@@ -364,6 +368,44 @@ def test_another_organisations_record_is_not_touched(
     assert bodies(other) == before
     assert plan_retention(other).number == len(before)
     assert len(rows(acme, audit_mark)) > 1
+
+
+def test_an_event_that_tells_of_another_removal_is_found(acme: Administration) -> None:
+    told = [FieldChange("first", None, 0), FieldChange("last", None, 3), FieldChange("baseline", None, "")]
+    for root in ("no root", "00" * 32):
+        acme.record("log.retention_applied", (*told, FieldChange("root", None, root)))
+    found = differences(acme)
+    assert [(one.kind, one.leaf_index) for one in found] == [(Tampering.REWRITTEN, 0)]
+    assert "leaves 0 to 3 are not those that the event of their removal tells of" in found[0].text
+
+
+def test_ranges_that_touch_are_one_and_a_hole_is_found(acme: Administration) -> None:
+    apply_retention(acme, declared_at_once=4, removed_at_once=50)
+    with acme.wiring.database.migrate() as connection:
+        # Whoever owns the database can take the triggers away.
+        if acme.wiring.database.is_sqlite:
+            connection.exec_driver_sql("DROP TRIGGER audit_removal_no_delete")
+        else:
+            connection.exec_driver_sql("ALTER TABLE audit_removal DISABLE TRIGGER USER")
+        connection.execute(audit_removal.delete().where(audit_removal.c.first_leaf == 4))
+
+    assert [(one.kind, one.leaf_index) for one in differences(acme)] == [
+        (Tampering.DELETED, leaf) for leaf in range(4, 8)
+    ]
+
+
+def test_a_stream_that_is_overtaken_is_named_and_told_of_a_gap(acme: Administration, tmp_path: Path) -> None:
+    stream_id = StreamId(acme.wiring.mint.id())
+    acme.apply([PutStream(stream_id, "siem", "pull", {}, {"token": b"x" * 32}, after=-1)])
+    assert plan_retention(acme).overtaken == ("siem",)
+    old = size(acme)
+
+    apply_retention(acme)
+
+    assert plan_retention(acme).overtaken == ()
+    seal(acme)
+    log = SQLSealedLog(acme.wiring.database, acme.organisation_id)
+    assert log.after(-1, 1)[0].leaf_index >= old
 
 
 def test_the_table_of_removals_is_append_only(acme: Administration) -> None:
