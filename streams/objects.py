@@ -97,7 +97,7 @@ class Objects:
         return outcome if beside.verdict is Verdict.TAKEN else beside
 
     def _put(self, stored: StoredObject) -> Outcome:
-        made = self._store.create(stored.key, stored)
+        made = self._create(stored.key, stored)
         if isinstance(made, Outcome):
             return made
         found = self._store.find_digest(stored.key)
@@ -115,10 +115,16 @@ class Objects:
             return found
         # The key may write and not read. Under a name that no other content has, what is there is this.
         key = f"{stored.name}.{stored.digest[:_SHORT]}{stored.suffix}"
-        again = self._store.create(key, stored)
+        again = self._create(key, stored)
         if isinstance(again, Outcome):
             return again
         return again.or_else or Outcome(Verdict.TAKEN, "holds the object already")
+
+    def _create(self, key: str, stored: StoredObject) -> Outcome | There:
+        made = self._store.create(key, stored)
+        if isinstance(made, Outcome) and made.verdict is Verdict.TAKEN:
+            return Outcome(Verdict.TAKEN, f"{made.text}; the object is {key}")
+        return made
 
 
 def name_batch(batch: Batch) -> str:

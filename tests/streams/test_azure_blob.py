@@ -51,7 +51,7 @@ def test_a_signature_that_may_create_blobs_and_nothing_else_is_enough(azurite: A
     assert azurite.objects("create") == {f"{NAME}.checkpoint": NOTE.encode(), f"{NAME}.jsonl.gz": pack(BATCH)}
     outcomes.append(send(url, sas))
 
-    assert outcomes[0] == Outcome(Verdict.TAKEN, "answered 201")
+    assert outcomes[0].text == f"answered 201; the object is {NAME.removeprefix('usher/')}.jsonl.gz"
     assert outcomes[1].verdict is Verdict.TAKEN
     lines = [body for name, body in azurite.objects("create").items() if name.endswith(".jsonl.gz")]
     assert lines == [pack(BATCH)] * 2
@@ -178,5 +178,6 @@ def test_a_signature_in_the_address_is_refused_before_it_is_stored() -> None:
     (fault,) = find_stream_faults("azure_blob", settings, {"sas": b"sig=1"})
 
     assert fault == (
-        "setting 'url' must be the https:// address of a container; what follows its question mark is the secret 'sas'"
+        "setting 'url' must be the https:// address of a container; "
+        "what follows its question mark is the secret 'sas'"
     )
