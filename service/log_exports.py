@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -68,6 +68,7 @@ class ExportStream(Iterator[bytes]):
     def __init__(
         self, administration: Administration, query: EventQuery, format_: str, older: Sequence[Checkpoint]
     ) -> None:
+        query = _without_page(query)
         self._administration = administration
         self._query, self._format = query, format_
         self._digest, self._size = sha256(), 0
@@ -153,7 +154,7 @@ def save_export(
 
     Raises: FileAccessError when the file cannot be written; as `plan_bundle` for bundles.
     """
-    target = _check_target(target)
+    target, query = _check_target(target), _without_page(query)
     source = _Source(administration, query, format_, older)
     with closing(source), _PartialFile(target) as file:
         with ThreadPoolExecutor(1) as pool:
@@ -265,6 +266,12 @@ def _told_as(target: Path) -> Iterator[None]:
         yield
     except OSError as err:
         raise FileAccessError(f"the file '{target}' cannot be written: {err.strerror}") from err
+
+
+def _without_page(query: EventQuery) -> EventQuery:
+    """The same filter for all events, the oldest first."""
+    whole = EventQuery()
+    return replace(query, after=whole.after, limit=whole.limit, newest_first=whole.newest_first)
 
 
 def _check_target(target: Path) -> Path:

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -7,7 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from audit.bundle import LeafRange, write_bundle
+from audit.bundle import LeafRange, stream_bundle, write_bundle
 from audit.errors import BundleError, NoteError
 from audit.verifier import COMPLETE, COMPLETE_RANGE, INCLUSION, verify_bundle
 from tests.audit.bundles import (
@@ -222,3 +223,84 @@ def test_a_log_without_events_has_a_bundle() -> None:
 
     assert files["events.jsonl"] == files["proofs.jsonl"] == b""
     assert json.loads(files["manifest.json"])["count"] == 0
+
+
+def test_a_bundle_in_chunks_is_the_same_bundle() -> None:
+    bodies = [b'{"id":"%d","salt":"%s"}' % (number, os.urandom(200).hex().encode()) for number in range(900)]
+    request = replace(make_request(bodies), leaves=LeafRange(0, 900))
+    file = BytesIO()
+    told = {"names": [("pii:1", "Anna Example")], "proofs": make_proofs(bodies)}
+
+    write_bundle(file, request, events=enumerate(bodies), **told)  # type: ignore[arg-type]  # both of them
+    chunks = list(stream_bundle(request, events=enumerate(bodies), **told))  # type: ignore[arg-type]  # as above
+
+    assert b"".join(chunks) == file.getvalue()
+    assert len(chunks) > 2
+
+
+REMOVED = [
+    ((0, 600), [(0, 100)], "leaves 0 to 99"),
+    ((0, 600), [(0, 600)], "leaves 0 to 599"),
+    ((0, 600), [(3, 4), (255, 513)], "leaves 3 to 3, 255 to 512"),
+    ((0, 600), [(599, 600)], "leaves 599 to 599"),
+    ((100, 400), [(100, 101), (399, 400)], "leaves 100 to 100, 399 to 399"),
+]
+
+
+@pytest.mark.parametrize(("leaves", "removed", "told"), REMOVED)
+def test_what_retention_removed_is_named_and_the_rest_is_proven(
+    leaves: tuple[int, int], removed: list[tuple[int, int]], told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "bundle.zip"
+    gone = {index for first, end in removed for index in range(first, end)}
+    request = replace(
+        REQUEST, leaves=LeafRange(*leaves), removed=[LeafRange(*one) for one in removed], older_sizes=[300]
+    )
+    path.write_bytes(make_bundle(request, BODIES, [one for one in range(*leaves) if one not in gone]))
+
+    report = verify_bundle(path, keys=[make_vkey()], older=make_note(BODIES[:300]))
+
+    assert (report.result, report.exit_code) == (COMPLETE_RANGE, 0), report.render()
+    assert f"{len(gone)} events ({told}) are gone" in report.detail
+    assert "that it was the retention" in report.render()
+    assert "removed by the retention, says" in read(path.read_bytes())["README.txt"].decode()
+    assert verify_bundle(path, keys=[make_vkey()], is_complete_demanded=True).exit_code == 1
+
+
+def test_a_selection_names_what_retention_removed(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    removed = [LeafRange(number, number + 1) for number in range(0, 24, 2)]
+    path.write_bytes(make_bundle(replace(REQUEST, removed=removed), BODIES, [100]))
+
+    report = verify_bundle(path, keys=[make_vkey()])
+
+    assert report.result == INCLUSION
+    assert "12 events (leaves 0 to 0, " in report.render()
+    assert "18 to 18 and 2 more ranges)" in report.render()
+
+
+@pytest.mark.parametrize(
+    ("leaves", "removed"),
+    [
+        (LeafRange(0, 600), [(5, 5)]),
+        (LeafRange(0, 600), [(5, 7), (7, 9)]),
+        (LeafRange(0, 600), [(7, 9), (2, 3)]),
+        (LeafRange(0, 600), [(599, 601)]),
+        (LeafRange(10, 600), [(9, 11)]),
+        (None, [(0, 601)]),
+    ],
+)
+def test_removed_leaves_must_be_ranges_within_the_bundle(
+    leaves: LeafRange | None, removed: list[tuple[int, int]]
+) -> None:
+    request = replace(REQUEST, leaves=leaves, removed=[LeafRange(*one) for one in removed])
+
+    with pytest.raises(BundleError, match="no ranges apart from each other"):
+        make_bundle(request, BODIES, [])
+
+
+def test_events_in_a_removed_range_are_out_of_place() -> None:
+    request = replace(REQUEST, leaves=LeafRange(0, 600), removed=[LeafRange(2, 4)])
+
+    with pytest.raises(BundleError, match="event 2 is out of place where 4 follows"):
+        make_bundle(request, BODIES, range(600))

@@ -273,3 +273,34 @@ def test_a_file_too_large_to_be_honest_is_refused(
         file.truncate((16 << 20) + 1)
 
     assert failure(whole) == "checkpoint.txt is too large"
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        None,
+        1,
+        {},
+        [1],
+        [[1]],
+        [[1, 2, 3]],
+        [["0", "1"]],
+        [[True, 2]],
+        [[5, 5]],
+        [[5, 4]],
+        [[3, 4], [1, 2]],
+        [[599, 601]],
+    ],
+)
+def test_removed_leaves_that_are_none_are_refused(whole: Path, removed: object) -> None:
+    edit_object(whole / "manifest.json", removed=removed)
+
+    assert (
+        failure(whole) == "manifest.json: what was removed is not told as ranges of leaves within the bundle"
+    )
+
+
+def test_an_event_that_is_said_to_be_removed_and_is_there_is_found(whole: Path) -> None:
+    edit_object(whole / "manifest.json", removed=[[5, 6]])
+
+    assert failure(whole) == "events.jsonl line 6: not the event that the log has as leaf 6"
