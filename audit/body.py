@@ -64,6 +64,9 @@ class ReasonBody(TypedDict):
 
 
 class ContextBody(TypedDict):
+    """`address` is a reference to the address of whoever asked, as trusted proxies tell it."""
+
+    address: NotRequired[str]
     request_id: NotRequired[str]
 
 

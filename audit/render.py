@@ -72,8 +72,8 @@ def render_event(event: Event) -> bytes:
     body: dict[str, object] = {"action": spec.name, "actor": actor, "cause": _render_cause(event)}
     if event.changes:
         body["changes"] = [_render_change(change, spec, event) for change in event.changes]
-    if event.request_id:
-        body["context"] = {"request_id": event.request_id}
+    if event.address or event.request_id:
+        body["context"] = _render_context(event)
     body["id"] = event.id
     body["organisation"] = event.organisation
     body["outcome"] = event.outcome
@@ -89,6 +89,15 @@ def render_event(event: Event) -> bytes:
     if spec.required and event.outcome is Outcome.SUCCESS:
         _check_required(spec, event)
     return render_canonical(body)
+
+
+def _render_context(event: Event) -> dict[str, str]:
+    context: dict[str, str] = {}
+    if event.address:
+        context["address"] = _render_reference(event.address, event, "an address")
+    if event.request_id:
+        context["request_id"] = event.request_id
+    return context
 
 
 def _refuse(event: Event, error: type[EventError], message: str) -> NoReturn:
@@ -229,14 +238,16 @@ def _render_target(target: Target, event: Event) -> dict[str, str]:
         _refuse(event, UnfitValueError, f"target role {target.role!r} is neither subject nor object")
     if not target.pii:
         return {"id": target.id, "role": target.role, "type": target.type}
-    reference = target.pii
-    if not reference.startswith(PII_PREFIX):
-        if _BARE_REFERENCE.fullmatch(reference) is None:
-            _refuse(
-                event, ClearNameError, "a target's personal data is written as a reference, never in clear"
-            )
-        reference = PII_PREFIX + reference
+    reference = _render_reference(target.pii, event, "a target's personal data")
     return {"id": target.id, "pii": reference, "role": target.role, "type": target.type}
+
+
+def _render_reference(reference: str, event: Event, what: str) -> str:
+    if reference.startswith(PII_PREFIX):
+        return reference
+    if _BARE_REFERENCE.fullmatch(reference) is None:
+        _refuse(event, ClearNameError, f"{what} is written as a reference, never in clear")
+    return PII_PREFIX + reference
 
 
 def _render_salt(event: Event) -> str:

@@ -56,6 +56,11 @@ def request_term(request_id: str) -> str:
     return f"request{_GAP}{request_id}"
 
 
+def address_term(reference: str) -> str:
+    """By the reference to an address, which is another one for each subject that it is of."""
+    return f"address{_GAP}{reference}"
+
+
 def role_term(role: str) -> str:
     return f"role{_GAP}{role}"
 
@@ -92,6 +97,8 @@ def body_terms(body: EventBody) -> tuple[str, ...]:
         terms.append(run_term(run_id))
     if request_id := body.get("context", {}).get("request_id") or cause.get("scim_request_id"):
         terms.append(request_term(request_id))
+    if address := body.get("context", {}).get("address"):
+        terms.append(address_term(address))
     if body["outcome"] != Outcome.SUCCESS:
         terms.append(outcome_term(body["outcome"]))
     for change in body.get("changes", ()):

@@ -22,6 +22,7 @@ from provisioning.consequences import work_out
 from provisioning.errors import Refusal, RefusalCode, StaleFenceError
 from provisioning.facts import fold_directory_changes
 from provisioning.ledger import Ledger
+from provisioning.log_addresses import refer_to_address
 from provisioning.models import ModelCache
 from provisioning.ports import Clock, Mint, Reader, UnitOfWork, Writer
 from provisioning.seats import free_seats, seat_limit, thresholds_crossed
@@ -187,6 +188,7 @@ def _act(
     work = begin_work(command, writer, clock, mint, models)
     if exchange is not None:
         work.command = replace(command, changes=exchange.changes(writer))
+    work.ledger.address = refer_to_address(writer, work.command, mint)
     if command.plan_hash:
         work.ledger.begin("mapping.applied", state_target(work.state), command.plan_hash)
     take_in(work)
@@ -342,6 +344,7 @@ def refuse(
     with unit_of_work.write() as writer:
         state = writer.organisation()
         ledger = open_ledger(command, state, now=clock(), mint=mint)
+        ledger.address = refer_to_address(writer, command, mint)
         targets = [state_target(state)]
         if refusal.subject:
             targets.insert(0, Target("member", refusal.subject))

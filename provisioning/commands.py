@@ -27,7 +27,8 @@ class Command:
     run's start). `refuse_when_full` lets a full organisation turn a pushed user away, as its seat policy says; pulled
     directories never set it. `defer_seats` leaves newcomers on the waiting list, for `drain_pending` at the end of a
     long run, so that the order of the list decides and not the order of the batches. `expected_version` refuses the
-    command when access has moved since it was previewed; `plan_hash` names that preview in the record.
+    command when access has moved since it was previewed; `plan_hash` names that preview in the record. `address` is
+    where it came from, as trusted proxies tell it.
     """
 
     actor: Actor
@@ -37,6 +38,7 @@ class Command:
     root: EventId | None = None
     run_id: str = ""
     request_id: str = ""
+    address: str = ""
     fence: Fence | None = None
     refuse_when_full: bool = False
     defer_seats: bool = False

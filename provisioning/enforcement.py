@@ -23,6 +23,7 @@ from directory.sso_changes import (
 )
 from provisioning.certificates import connection_target, find_connection
 from provisioning.errors import Refusal, RefusalCode
+from provisioning.log_addresses import refer_to_address
 from provisioning.logins import Enforcement, RecoveryCode, StoredTest
 from provisioning.sessions import BREAKGLASS, check_session, member_target
 from provisioning.work import Work
@@ -194,6 +195,7 @@ def use_recovery_code(work: Work, change: UseRecoveryCode) -> None:
         change.session, member_id=member_id, connection_id=None, kind=BREAKGLASS, expires_at=ends_at
     )
     check_session(work, session)
+    work.ledger.address = refer_to_address(work.writer, replace(work.command, changes=(session,)), work.mint)
     work.sessions.append(session)
 
 

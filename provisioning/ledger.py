@@ -15,6 +15,7 @@ class Ledger:
     """Collects the events of one command and renders them when the transaction is about to end.
 
     `root` is the event that began it all; without one, each event recorded without a parent is a root of its own.
+    `address` is the reference to where the command came from.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Ledger:
         self._root = root
         self._run_id = run_id
         self._request_id = request_id
+        self.address = ""
         self._roots: dict[EventId, EventId] = {}
         self._rows: list[EventRow] = []
 
@@ -84,6 +86,7 @@ class Ledger:
             changes=changes,
             reason=reason,
             request_id=self._request_id,
+            address=self.address,
         )
         subject = targets[0].id if targets else ""
         self._rows.append(EventRow(event_id, self._now, action, subject, render_event(event)))

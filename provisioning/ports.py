@@ -262,6 +262,9 @@ class Reader(Protocol):
     def subjects_by_mail(self, mail: str) -> list[str]:
         """Ids of whoever has or had this mail, letter case aside, as far as the clear names are still kept."""
 
+    def address_references(self, address: str, subject_id: str = "") -> list[str]:
+        """The references to an address in its normal form, of one subject or of all; some thousands at most."""
+
     def resources(self, directory_id: DirectoryId) -> ResourceReader:
         """A SCIM directory as its client may see it, in this same transaction."""
 
@@ -290,7 +293,8 @@ class EventQuery:
 
     `action` may end in `.` or `*` to mean a prefix. `about` are ids of targets, one of which must be there. `group`
     and `rule` mean events about it and events that came about by it; `parent` those that one event caused. `since` is
-    the first moment, `until` the first one that is not.
+    the first moment, `until` the first one that is not. `address` are references to one address, of which an event
+    has one; without any all events are meant.
     """
 
     after: int = 0
@@ -308,6 +312,7 @@ class EventQuery:
     run: str = ""
     request: str = ""
     parent: str = ""
+    address: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
 

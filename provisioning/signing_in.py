@@ -228,7 +228,7 @@ def sign_in(
     is called (`LoginStore.use_request`), so that a crash in here costs the person a login and opens nothing.
     """
     exchange = LoginExchange(connection_id, person, session, clock=clock, mint=mint)
-    command = _command(connection_id, session.login_id, request_id)
+    command = _command(connection_id, session.login_id, request_id, session.address)
     applied = None
     try:
         applied = apply_changes(
@@ -248,13 +248,14 @@ def sign_in(
     return outcome
 
 
-def _command(connection_id: ConnectionId, login_id: str, request_id: str = "") -> Command:
+def _command(connection_id: ConnectionId, login_id: str, request_id: str = "", address: str = "") -> Command:
     return Command(
         actor=LoginActor(login_id),
         changes=(),
         kind=_KIND,
         directory_id=DirectoryId(connection_id),
         request_id=request_id,
+        address=address,
         refuse_when_full=True,
     )
 

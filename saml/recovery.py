@@ -72,6 +72,7 @@ def use_code(parts: Parts, refusals: Refusals, request: Request) -> Response:
             changes=(UseRecoveryCode(digest, session),),
             kind=KIND,
             request_id=frame_id(request),
+            address=session.address,
         )
         if not isinstance(parts.apply(organisation_id, command), Refused):
             replace_session(parts, request)
@@ -136,7 +137,11 @@ def change_settings(parts: Parts, request: Request) -> Response:
         if action is not None:
             actor = AdminActor(session.member_id, session_id=session.session_id)
             command = Command(
-                actor=actor, changes=(action,), kind="admin_action", request_id=frame_id(request)
+                actor=actor,
+                changes=(action,),
+                kind="admin_action",
+                request_id=frame_id(request),
+                address=parts.address(request),
             )
             parts.apply(session.organisation_id, command)
     return redirect(f"{parts.base_url}{SETTINGS_PATH}")

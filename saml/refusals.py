@@ -87,6 +87,7 @@ class Refusals:
             found.organisation_id,
             DenyLogin(connection_id, denied.reason.value, reference, check),
             frame_id(request),
+            parts.address(request),
         )
         return reference
 
@@ -151,9 +152,10 @@ class Refusals:
             fold.folded += 1
             return fold.reference
 
-    def _write(self, organisation_id: OrganisationId, change: DenyLogin, request_id: str = "") -> None:
+    def _write(
+        self, organisation_id: OrganisationId, change: DenyLogin, request_id: str = "", address: str = ""
+    ) -> None:
         parts = self._parts
         actor = LoginActor(parts.mint.id())
-        parts.apply(
-            organisation_id, Command(actor=actor, changes=(change,), kind=KIND, request_id=request_id)
-        )
+        command = Command(actor, (change,), KIND, request_id=request_id, address=address)
+        parts.apply(organisation_id, command)

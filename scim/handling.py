@@ -83,6 +83,7 @@ class Context:
     caller: Caller
     request_id: str
     rehearsal: Rehearsal | None = None
+    address: str = ""
 
     @property
     def base(self) -> Base:
@@ -422,6 +423,7 @@ class _Handler:
             kind="scim_request",
             directory_id=caller.directory_id,
             request_id=self.context.request_id,
+            address=self.context.address,
             refuse_when_full=True,
         )
         outcome: Applied | Refused

@@ -150,7 +150,8 @@ class _Visit:
             raise InvalidSyntaxError(str(error)) from error
 
     def _handle(self, request: SCIMRequest, view: PushView, stack: ExitStack) -> Answer:
-        context = Context(self.endpoint.parts, self.caller, self.arrival.request_id)
+        arrival = self.arrival
+        context = Context(self.endpoint.parts, self.caller, arrival.request_id, address=arrival.address)
         if is_read(request):
             caller = self.caller
             return handle(request, context, view.resources(caller.organisation_id, caller.directory_id))

@@ -15,7 +15,7 @@ from provisioning.queries import event_chain
 from service.names import is_id
 
 # The last is what was written about somebody.
-_NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id", "text")
+_NAME_PARTS = ("display_name", "name", "user_name", "mail", "mails", "external_id", "text", "address")
 _MEMBERSHIPS_LOOKED_AT = 50
 _PAIR = re.compile(r"(?P<role>[^@]+)@(?P<scope>[0-9a-f-]{36})")
 
@@ -100,6 +100,8 @@ def _personal_names(reader: Reader, bodies: Iterable[EventBody], known: Mapping[
     """By reference, and by the ids of the targets that have it. What was erased hides no name that is known."""
     subjects: dict[str, list[str]] = {}
     for body in bodies:
+        if address := body.get("context", {}).get("address"):
+            subjects.setdefault(address, [])
         for target in body.get("targets", ()):
             if "pii" in target:
                 subjects.setdefault(target["pii"], []).append(target["id"])

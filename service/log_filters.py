@@ -6,9 +6,10 @@ from typing import TypedDict
 
 from directory.facts import name_key
 from directory.ids import MemberId
+from provisioning.log_addresses import normal_address
 from provisioning.models import ModelCache
 from provisioning.ports import EventQuery, Reader
-from service.errors import NotFoundError
+from service.errors import InputError, NotFoundError
 from service.names import find_group, find_role, is_id
 
 
@@ -26,6 +27,7 @@ class EventFilter(TypedDict, total=False):
     cause: str | None
     run: str
     request: str
+    address: str
     since: datetime | None
     until: datetime | None
 
@@ -47,9 +49,23 @@ def resolve_filter(reader: Reader, models: ModelCache, said: EventFilter) -> Eve
         cause=said.get("cause") or "",
         run=said.get("run", ""),
         request=said.get("request", ""),
+        address=_find_address(reader, said.get("address", "")),
         since=said.get("since"),
         until=said.get("until"),
     )
+
+
+def _find_address(reader: Reader, text: str) -> tuple[str, ...]:
+    """The references to an address, one for each subject that it is of."""
+    if not text:
+        return ()
+    address = normal_address(text)
+    if not address:
+        raise InputError([f"'{text}' is no address; write one such as 192.0.2.7 or 2001:db8::7"])
+    found = reader.address_references(address)
+    if not found:
+        raise NotFoundError(f"nothing came from the address {address}, as far as addresses are kept")
+    return tuple(sorted(found))
 
 
 def _find_about(reader: Reader, text: str) -> tuple[str, ...]:
@@ -81,5 +97,7 @@ def told_filter(query: EventQuery) -> Mapping[str, str]:
         "cause": query.cause,
         "run": query.run,
         "request": query.request,
+        # The references, not the address: they go with whom it is of.
+        "address": " ".join(query.address),
     }
     return {name: value for name, value in said.items() if value}

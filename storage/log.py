@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import psycopg
-from sqlalchemy import LargeBinary, bindparam, select
+from sqlalchemy import LargeBinary, Select, bindparam, select
 
 from audit.events import ERASED
 from directory.facts import name_key
@@ -29,6 +29,9 @@ from storage.tables import audit_event, audit_mail, audit_pii, outbox
 from storage.view import ORGANISATION, View, is_own
 
 _KEY_BYTES = 32
+_MOST_REFERENCES = 10_000
+# What the digest of an address begins with; no mail does.
+_ADDRESS = "address\x1f"
 _ERASED: Mapping[str, str] = MappingProxyType({"name": ERASED})
 
 _EVENTS = audit_event.c
@@ -47,6 +50,20 @@ _SELECT_SUBJECTS = (
         audit_mail.c.mail_digest == bindparam("digest", type_=LargeBinary),
     )
     .distinct()
+)
+
+_SELECT_REFERENCES: Select[Any] = (
+    select(audit_mail.c.ref)
+    .where(
+        audit_mail.c.organisation_id == ORGANISATION,
+        audit_mail.c.mail_digest == bindparam("digest", type_=LargeBinary),
+    )
+    .limit(_MOST_REFERENCES)
+)
+_SELECT_OWN_REFERENCES = (
+    _SELECT_REFERENCES.join_from(audit_mail, audit_pii, audit_pii.c.ref == audit_mail.c.ref)
+    .where(audit_pii.c.subject_id == bindparam("subject", type_=audit_pii.c.subject_id.type))
+    .limit(1)
 )
 
 _INSERT_PII = BulkInsert(audit_pii, "organisation_id", "ref", "subject_id", "key", "ciphertext")
@@ -74,11 +91,15 @@ class LogReader(View):
 
     def events(self, query: EventQuery) -> Iterator[tuple[int, bytes]]:
         """`after` is left out itself; newest first, it is an upper bound (0: none). `until` is left out itself."""
-        return EventSearch(self._connection, self._organisation_id, query).found()
+        return EventSearch(
+            self._connection, self._organisation_id, query, prepared=self._database.prepared
+        ).found()
 
     def search_events(self, query: EventQuery) -> EventPage:
         """The first page, or as much of it as is found soon. `after` is as in `events`."""
-        return EventSearch(self._connection, self._organisation_id, query, probes=PROBES).page()
+        return EventSearch(
+            self._connection, self._organisation_id, query, prepared=self._database.prepared, probes=PROBES
+        ).page()
 
     def personal_data(self, refs: Collection[str]) -> dict[str, Mapping[str, str]]:
         """Of a reference that is not there any more it says that it was erased."""
@@ -99,6 +120,14 @@ class LogReader(View):
         if key is None:
             return []
         return [row[0] for row in self._rows(_SELECT_SUBJECTS, digest=_digest(key, mail))]
+
+    def address_references(self, address: str, subject_id: str = "") -> list[str]:
+        key = self._mail_key()
+        if key is None:
+            return []
+        digest = _digest(key, f"{_ADDRESS}{address}")
+        statement = _SELECT_OWN_REFERENCES if subject_id else _SELECT_REFERENCES
+        return [row[0] for row in self._rows(statement, digest=digest, subject=subject_id)]
 
     def _mail_key(self) -> bytes | None:
         """By which the organisation's mails are digested. It stands among the names, under the organisation's id."""
@@ -171,6 +200,10 @@ class LogWriter(LogReader):
     def insert_personal_data(self, rows: Sequence[PersonalData]) -> None:
         _INSERT_PII(self._connection, map(self._sealed, rows))
         named = [(data.ref, data.values["mail"]) for data in rows if data.values.get("mail")]
+        # Two references in one: nothing has a mail and an address.
+        named += [
+            (data.ref, f"{_ADDRESS}{data.values['address']}") for data in rows if "address" in data.values
+        ]
         if named:
             key = self._mail_key() or self._make_mail_key()
             own = self._organisation_id

@@ -48,6 +48,12 @@ def filter_options(command: F) -> F:
         click.option("--cause", type=click.Choice(sorted(CAUSE_KINDS)), help="Only what came about so."),
         click.option("--run", default="", metavar="ID", help="Only events of this synchronisation run."),
         click.option("--request", default="", metavar="ID", help="Only events of this request."),
+        click.option(
+            "--address",
+            default="",
+            metavar="ADDRESS",
+            help="Only what came from this address, IPv4 or IPv6, to the letter.",
+        ),
         click.option("--since", type=BACK, help="From this moment on: 2026-12-31, or 2h for two hours ago."),
         click.option("--until", type=BACK, help="Before this moment."),
     )
@@ -119,7 +125,7 @@ def show(event: str, children: bool, limit: int) -> None:
         return
     line = call.output.line
     line(clean(describe(body, names=names)))
-    for heading, value in _facts(body):
+    for heading, value in _facts(body, names):
         line(f"  {heading:<9}{clean(value)}")
     for change in body.get("changes", ()):
         before, after = (_value(change[side], names) for side in ("before", "after"))
@@ -140,7 +146,8 @@ def _told(bodies: Sequence[EventBody], names: dict[str, str]) -> list[dict[str, 
     return [{"body": body, "text": describe(body, names=names)} for body in bodies]
 
 
-def _facts(body: EventBody) -> list[tuple[str, str]]:
+def _facts(body: EventBody, names: dict[str, str]) -> list[tuple[str, str]]:
+    address = body.get("context", {}).get("address", "")
     targets = [f"{target['type']} {target['id']} ({target['role']})" for target in body.get("targets", ())]
     return [
         ("event", body["id"]),
@@ -149,6 +156,7 @@ def _facts(body: EventBody) -> list[tuple[str, str]]:
         ("actor", f"{body['actor']['type']} {body['actor']['id']}"),
         ("about", "; ".join(targets) or "-"),
         ("cause", ", ".join(f"{key} {value}" for key, value in body["cause"].items())),
+        *([("from", names.get(address, "[erased]"))] if address else []),
     ]
 
 

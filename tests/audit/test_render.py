@@ -62,6 +62,7 @@ def test_the_body_has_the_published_shape_to_the_byte() -> None:
             login_id="log_1",
         ),
         request_id="http_1",
+        address="01990000-0000-7000-8000-00000000000c",
     )
 
     assert render_event(event).decode() == (
@@ -69,7 +70,8 @@ def test_the_body_has_the_published_shape_to_the_byte() -> None:
         '"cause":{"group_id":"grp_1","kind":"mapping_rule","login_id":"log_1","parent":"evt_p","root":"evt_r",'
         '"rule_id":"mr_12","rule_version":4,"run_id":"run_1","scim_request_id":"req_9"},'
         '"changes":[{"after":"creator","before":null,"path":"role"},'
-        '{"after":"scope_4","before":null,"path":"scope_id"}],"context":{"request_id":"http_1"},'
+        '{"after":"scope_4","before":null,"path":"scope_id"}],"context":{"address":"pii:01990000-0000-7000-8000-00000000000c",'
+        '"request_id":"http_1"},'
         '"id":"01990000-0000-7000-8000-000000000001","organisation":"01990000-0000-7000-8000-00000000000a",'
         '"outcome":"success","reason":{"code":"seat_freed","numbers":{"limit":50,"used":48}},'
         '"salt":"000102030405060708090a0b0c0d0e0f",'
@@ -171,6 +173,13 @@ def test_a_bare_reference_gets_its_prefix() -> None:
     event = replace(EVENT, targets=(Target("member", "mem_1", pii=reference),))
 
     assert parse_body(render_event(event)).get("targets", [])[0].get("pii") == f"pii:{reference}"
+
+
+def test_an_address_is_never_written_in_clear() -> None:
+    with pytest.raises(ClearNameError) as raised:
+        render_event(replace(EVENT, address="203.0.113.7"))
+
+    assert "203.0.113.7" not in str(raised.value)
 
 
 def test_a_set_is_sorted() -> None:

@@ -11,6 +11,7 @@ from audit.terms import (
     actions_like,
     actor_term,
     actor_type_term,
+    address_term,
     body_terms,
     cause_term,
     group_term,
@@ -47,6 +48,7 @@ def test_an_event_is_found_by_everything_it_speaks_of() -> None:
             run_id="run_1",
         ),
         request_id="req_9",
+        address="pii:7",
     )
 
     assert set(_terms_of(event)) == {
@@ -60,6 +62,7 @@ def test_an_event_is_found_by_everything_it_speaks_of() -> None:
         rule_term("mr_12"),
         run_term("run_1"),
         request_term("req_9"),
+        address_term("pii:7"),
         outcome_term("denied"),
         role_term("creator"),
     }

@@ -276,6 +276,11 @@ CASES: dict[str, Case[Writer]] = {
         "ix_audit_mail_mail_digest (organisation_id=? AND mail_digest=?)",
         "ix_audit_mail_mail_digest",
     ),
+    "address_references": Case(
+        lambda writer, _: writer.address_references("192.0.2.7", new_id()),
+        "(ref=?)",
+        "ix_audit_mail_mail_digest",
+    ),
     "personal_data": Case(lambda writer, _: writer.personal_data([new_id()]), "(ref=?)", "pk_audit_pii"),
     "enqueue_groups": Case(
         lambda writer, _: writer.enqueue_groups(
