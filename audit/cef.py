@@ -94,14 +94,14 @@ def render_cef(action: str, severity: int, extension: Mapping[str, str], product
 
 def escape_header(text: str) -> str:
     """A field of the header: `\\` and `|` are escaped; there are no line ends in it."""
-    plain = _CONTROLS.sub(" ", _BREAKS.sub(" ", text))
+    plain = text if text.isprintable() else _CONTROLS.sub(" ", _BREAKS.sub(" ", text))
     return plain.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def escape_value(text: str) -> str:
     """A value of the extension: `\\` and `=` are escaped, and line ends become `\\n`."""
     escaped = text.replace("\\", "\\\\").replace("=", "\\=")
-    return _CONTROLS.sub(" ", _BREAKS.sub("\\\\n", escaped))
+    return escaped if escaped.isprintable() else _CONTROLS.sub(" ", _BREAKS.sub("\\\\n", escaped))
 
 
 def _joined(value: str | list[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from provisioning.ports import Clock
 from provisioning.stream_settings import find_rest
@@ -67,6 +67,13 @@ class Notes(Protocol):
         """It takes them again."""
 
 
+class Turn(NamedTuple):
+    """What came of a turn: the last outcome, None when nothing was sent, and whether it ended before the lane did."""
+
+    outcome: Outcome | None
+    has_more: bool = False
+
+
 class Delivery:
     """Makes deliveries for one process. `chance` gives numbers from 0 up to 1."""
 
@@ -95,23 +102,20 @@ class Delivery:
         self._pick = pick
         self._measure = measure
 
-    def deliver(self, due: DueLane, *, is_stopping: Callable[[], bool] = lambda: False) -> Outcome | None:
-        """Take a turn: batches until there is nothing more, something comes back, or others wait.
-
-        Returns: the last outcome; None when nothing was sent.
-        """
+    def deliver(self, due: DueLane, *, is_stopping: Callable[[], bool] = lambda: False) -> Turn:
+        """Take a turn: batches until there is nothing more, something comes back, or it is somebody else's."""
         now = self._clock()
         held = self._store.claim(due, self._owner, now, now + self._lease)
         if held is None:
-            return None
-        lane, outcome = held.lane, None
+            return Turn(None)
+        lane, outcome, has_more = held.lane, None, False
         with self._open(held) as destination:
             for _ in range(self._batches):
                 done, is_kept = self._send_next(lane, held.stream, destination)
                 if done is not None:
                     outcome = done
                 if is_kept is None:
-                    return outcome
+                    return Turn(outcome)
                 lane = is_kept
                 if done is None and outcome is not None:
                     lane = replace(
@@ -119,8 +123,10 @@ class Delivery:
                     )
                 if done is None or done.verdict is Verdict.LATER or is_stopping():
                     break
+            else:
+                has_more = True
         self._store.save(lane, lease_until=None)
-        return outcome
+        return Turn(outcome, has_more)
 
     def _send_next(
         self, lane: Lane, stream: StoredStream, destination: Destination

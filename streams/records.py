@@ -110,7 +110,7 @@ def make_batch(
 
 def render_record(record: Record) -> bytes:
     """One JSON object on one line."""
-    return orjson.dumps(record_fields(record), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(record_fields(record), default=dict, option=orjson.OPT_SORT_KEYS)
 
 
 def record_fields(record: Record) -> Mapping[str, object]:
@@ -139,7 +139,7 @@ def record_fields(record: Record) -> Mapping[str, object]:
             fields: dict[str, object] = {
                 "body": orjson.Fragment(event.body),
                 "leaf_index": event.leaf_index,
-                "names": {ref: dict(values) for ref, values in event.names.items()},
+                "names": event.names,
                 "record": "event",
                 "sealed_at": render_moment(event.sealed_at),
             }

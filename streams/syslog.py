@@ -202,5 +202,6 @@ def _class_of(record: Record) -> tuple[int, str]:
 
 def _word(text: str, longest: int) -> str:
     """Printable ASCII without a space. Source: RFC 5424 section 6."""
-    plain = "".join(mark for mark in text if "!" <= mark <= "~")
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    plain = text if is_plain else "".join(mark for mark in text if "!" <= mark <= "~")
     return plain[:longest] or "-"

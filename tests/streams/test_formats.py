@@ -8,12 +8,12 @@ import pytest
 
 from audit.cef import escape_header, escape_value, to_cef
 from audit.ecs import CATEGORIES, TYPES, to_ecs
-from audit.events import ACTIONS
+from audit.events import ACTIONS, ERASED
 from audit.ocsf import ROWS
 from audit.tree import leaf_hash
 from directory.ids import OrganisationId, StreamId
 from provisioning.streaming import SealedEvent, StoredStream
-from streams.formats import ERASED, form_of, measure_in
+from streams.formats import form_of, measure_in
 from streams.records import EventRecord, GapRecord, record_time
 from tests.audit.ocsf_samples import build_body
 from tests.audit.test_ocsf import CLASSES, check_object

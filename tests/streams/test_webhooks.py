@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
@@ -99,6 +99,19 @@ def test_every_sealed_event_arrives_once_and_in_order(scene: Scene) -> None:
     first = scene.receiver.received[0]
     assert first.headers["webhook-id"] == f"{scene.stream_id}.0-{scene.head}"
     assert first.document["type"] == "usher.events"
+
+
+def test_a_turn_that_ends_before_the_log_is_followed_by_another_at_once(scene: Scene) -> None:
+    with scene.world.unit_of_work.write() as writer:
+        writer.streams.put_lane(replace(scene.lane(), size=1))
+    sender = StreamSender(scene.world.wiring, Metrics(), batches_in_turn=1)
+
+    assert sender.pump() == 1
+    sender.wait()
+    sender.close()
+
+    assert len(scene.receiver.received) > 3
+    assert scene.receiver.leaves == list(range(scene.head + 1))
 
 
 def test_a_receiver_can_verify_the_signature_and_the_body(scene: Scene) -> None:
