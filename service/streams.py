@@ -37,7 +37,7 @@ from storage.covering import find_covering
 from storage.host_webhooks import SQLHostWebhookStore
 from storage.streams import SQLStreamStore
 from streams.breaker import Breakers
-from streams.delivery import LEASE, Delivery
+from streams.delivery import BATCHES_IN_TURN, LEASE, Delivery, Turn
 from streams.destinations import Destinations
 from streams.host import HostWebhookSender, measure_for, pick_for
 from streams.outcomes import Outcome, Verdict
@@ -62,14 +62,21 @@ class Way:
 
 
 class StreamSender:
-    """Sends for one process. `pump` is the job; `stop` and `close` end it."""
+    """Sends for one process. `pump` is the job; `stop` and `close` end it, and close the way out."""
 
     def __init__(
-        self, wiring: Wiring, metrics: Metrics, *, owner: str | None = None, lease: timedelta = LEASE
+        self,
+        wiring: Wiring,
+        metrics: Metrics,
+        *,
+        owner: str | None = None,
+        lease: timedelta = LEASE,
+        outgoing: Outgoing | None = None,
+        batches_in_turn: int = BATCHES_IN_TURN,
     ) -> None:
         self._wiring = wiring
         self._metrics = metrics
-        self._outgoing = open_outgoing(wiring.settings)
+        self._outgoing = outgoing or open_outgoing(wiring.settings)
         self._breakers = Breakers(monotonic)
         self._stopping = threading.Event()
         self._waiting: list[tuple[DueLane, Delivery]] = []
@@ -86,6 +93,7 @@ class StreamSender:
             chance=random.random,
             owner=owner,
             lease=lease,
+            batches_in_turn=batches_in_turn,
         )
         self._hosts = SQLHostWebhookStore(wiring.database)
         to_hosts = Delivery(
@@ -164,14 +172,17 @@ class StreamSender:
         return True
 
     def _deliver(self, due: DueLane, delivery: Delivery) -> None:
-        outcome: Outcome | None = None
+        turn = Turn(None)
         try:
-            outcome = delivery.deliver(due, is_stopping=self._stopping.is_set)
+            turn = delivery.deliver(due, is_stopping=self._stopping.is_set)
         finally:
-            has_failed = None if outcome is None else outcome.verdict is Verdict.LATER
+            has_failed = None if turn.outcome is None else turn.outcome.verdict is Verdict.LATER
             self._breakers.leave(due.host, has_failed=has_failed)
             with self._changed:
                 self._busy.discard(due)
+                if turn.has_more:
+                    # At once, but behind those that wait.
+                    self._waiting.append((due, delivery))
                 self._begin()
                 self._changed.notify_all()
 
