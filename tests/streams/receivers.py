@@ -4,6 +4,7 @@ import gzip
 import http.server
 import socket
 import ssl
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from tests.certificates import Certificates
+from tests.certificates import Certificates, KeyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,13 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`drop` closes the connection before an answer. `wait` is what the answer waits for."""
+    """`drop` closes the connection before an answer, `cut` within it. `wait` is what the answer waits for."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     drop: bool = False
+    cut: bool = False
     wait: threading.Event | None = None
 
 
@@ -75,16 +77,20 @@ class HTTPSReceiver:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that break off
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.good.certificate, certificates.good.key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.show(certificates.good)
+        self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def show(self, keys: KeyPair) -> None:
+        """Show this certificate from now on."""
+        self._context.load_cert_chain(keys.certificate, keys.key)
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler, received: Received) -> None:
         with self.arrived:
             self.received.append(received)
             reply = self.script.popleft() if self.script else self.rule(received)
-            if not reply.drop and 200 <= reply.status < 300:
+            if not (reply.drop or reply.cut) and 200 <= reply.status < 300:
                 self.taken.append(received)
             self.arrived.notify_all()
         if reply.wait is not None:
@@ -92,6 +98,13 @@ class HTTPSReceiver:
         if reply.drop:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if reply.cut:
+            handler.close_connection = True
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+            # Without a wait for what lies in the way: the other side sees a reset.
+            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            handler.connection.close()
             return
         handler.send_response(reply.status)
         for name, value in reply.headers:

@@ -307,6 +307,42 @@ def test_a_replay_runs_beside_the_live_delivery(scene: Scene) -> None:
     assert scene.lane().position == scene.head
 
 
+def test_what_is_new_goes_on_while_the_old_is_sent_again(scene: Scene) -> None:
+    scene.pump()
+    scene.receiver.taken.clear()
+    scene.world.apply([ReplayStream(scene.stream_id, -1)])
+    scene.receiver.script.append(Reply(503))
+    scene.receiver.script.append(Reply(503))
+    last = scene.write(2)
+    scene.pump()
+    assert scene.lane("replay").attempts + scene.lane().attempts >= 1
+    scene.clock.advance(seconds=301)
+    scene.pump(3)
+
+    replayed = [got for got in scene.receiver.taken if got.document["data"]["replay"]]
+    live = [got for got in scene.receiver.taken if not got.document["data"]["replay"]]
+    assert [leaf for got in live for leaf in got.leaves] == list(range(scene.head + 1, last + 1))
+    # Up to what was sealed when it was asked for.
+    assert [leaf for got in replayed for leaf in got.leaves] == list(range(scene.head + 1))
+    assert {got.headers["webhook-id"] for got in replayed}.isdisjoint(
+        got.headers["webhook-id"] for got in live
+    )
+
+
+def test_paused_past_the_retention_the_gap_comes_first_when_it_goes_on(scene: Scene) -> None:
+    scene.pump()
+    scene.world.apply([PauseStream(scene.stream_id)])
+    last = scene.write(5)
+    remove_events(scene.world.wiring.database, scene.world.organisation_id, scene.head + 1, scene.head + 4)
+    scene.receiver.received.clear()
+    scene.world.apply([ResumeStream(scene.stream_id)])
+    scene.pump()
+
+    records = scene.receiver.received[0].document["data"]["records"]
+    assert records[0] == {"from": scene.head + 1, "record": "stream.gap", "to": scene.head + 4}
+    assert scene.receiver.received[0].leaves[0] == scene.head + 5 <= last
+
+
 def test_a_stalled_stream_does_not_slow_others(
     scene: Scene, certificates: object, world: Administration
 ) -> None:
