@@ -143,7 +143,7 @@ class OpenRecord:
     def open_tail(self, asked: Asked) -> str:
         """The event of the opening is the ticket: it says by whom, with which filter, and from which row on."""
         with self.administration.read() as reader:
-            query = self._query(reader, asked)
+            query = self._query(reader, _of_now(asked))
             latest = replace(query, after=0, newest_first=True, limit=_SHOWN_AT_OPENING)
             first = min((row for row, _ in reader.events(latest)), default=0)
         return self._record("tail", _told(query), first=first)
@@ -151,16 +151,17 @@ class OpenRecord:
     def poll(self, asked: Asked, ticket: str) -> Listing:
         """What has come behind `asked.after`, for whoever opened the tail, with the filter of then."""
         with self.administration.read() as reader:
-            query = self._query(reader, asked)
+            query = self._query(reader, _of_now(asked))
             first = self._first_row(reader, ticket, _told(query))
             behind = max(asked.after, first - 1)
-            query = replace(query, after=0, newest_first=True, since=query.since, until=None)
+            query = replace(query, after=0, newest_first=True)
             found: list[tuple[int, bytes]] = []
             for row, body in reader.events(query):
                 if row <= behind:
                     break
                 found.append((row, body))
             page = _Page.of(found, everything=asked.everything)
+            page.next_row = behind if len(found) == query.limit else None
             return self._place(reader, page)
 
     @property
@@ -258,9 +259,13 @@ class OpenRecord:
             and said.get("query") == "tail"
             and event["actor"]["id"] == _actor_id(self.administration)
             and age < TAIL_LASTS
-            and {name: said.get(name) for name in ("filter", "since", "until")}
-            == {name: wanted.get(name) for name in ("filter", "since", "until")}
+            and said.get("filter") == wanted.get("filter")
         )
+
+
+def _of_now(asked: Asked) -> Asked:
+    """What is followed has no time but the present."""
+    return replace(asked, since=None, until=None)
 
 
 def _actor_id(administration: Administration) -> str:
@@ -323,8 +328,10 @@ class _Page:
                 return
             self._take(row, event)
             last = row
-        if self._scanned == _MOST_SCANNED:
+        if self._scanned >= _MOST_SCANNED:
             self.next_row = last
+        elif self._stopped is not None:
+            self.next_row = self._stopped
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, bytes]], *, everything: bool) -> "_Page":
@@ -337,14 +344,19 @@ class _Page:
 
     def _rows(self) -> Iterator[tuple[int, bytes]]:
         self._scanned = 0
+        self._stopped: int | None = None
         query = replace(self._query, limit=_AT_ONCE)
         while self._scanned < _MOST_SCANNED:
-            block = list(self._reader.events(query))
-            self._scanned += len(block)
-            yield from block
-            if len(block) < _AT_ONCE:
+            block = self._reader.search_events(query)
+            self._scanned += len(block.events)
+            yield from block.events
+            if block.goes_on_after is None:
                 return
-            query = replace(query, after=block[-1][0])
+            if len(block.events) < _AT_ONCE:
+                # Of filters that hardly ever meet: so far it was looked.
+                self._stopped = block.goes_on_after
+                return
+            query = replace(query, after=block.goes_on_after)
 
     def _is_passed_over(self, event: EventBody) -> bool:
         return (not self._everything and _is_idle(event)) or (

@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice, product
 from operator import itemgetter
 from typing import Any, Final
@@ -33,12 +34,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection
 
-from audit.events import ACTIONS, Outcome
+from audit.events import ACTIONS, PII_PREFIX, Outcome
 from audit.terms import (
     ACTOR_TYPES,
     actions_like,
     actor_term,
     actor_type_term,
+    address_term,
     cause_term,
     group_term,
     outcome_term,
@@ -53,10 +55,11 @@ from directory.ids import OrganisationId
 from provisioning.ports import EventPage, EventQuery
 from storage.event_rows import IS_WAITING, SELECT_HORIZON, event_numbers
 from storage.event_terms import term_number
+from storage.prepared import PreparedStatements
 from storage.sets import in_set, set_parameter
 from storage.tables import audit_event, audit_hour, audit_term
 from storage.types import Moment, read_moment
-from storage.view import ORGANISATION, Row, fetch_rows, is_own
+from storage.view import ORGANISATION, Row, is_own
 
 _AT_ONCE: Final = 1000
 _AT_LEAST: Final = 50
@@ -64,7 +67,7 @@ _FIRST_WINDOW: Final = 8192
 _GROWTH: Final = 4
 # How far sets are counted to find the rarest: a few rows first, and more only where that did not suffice.
 _LOOKS: Final = (500, 4000, 30_000)
-PROBES: Final = 6000
+PROBES: Final = 3000
 """How often a page looks up whether a row has a term: some 10 ms."""
 
 _LOOKS_OF_PAGE: Final = (500, 4000)
@@ -142,6 +145,54 @@ _ONE_TERM, _SEVERAL_TERMS = 1, 2
 _COUNTS = {number: _count(number) for number in (_ONE_TERM, _SEVERAL_TERMS)}
 
 
+def _ordered(
+    statement: Select[Any], rows: ColumnElement[int], is_without: bool, is_descending: bool
+) -> Select[Any]:
+    if is_without:
+        statement = statement.where(_has(rows, "unwanted").is_(None))
+    return statement.order_by(rows.desc() if is_descending else rows).limit(_ROWS)
+
+
+def _times(is_from: bool, is_until: bool) -> list[ColumnElement[bool]]:
+    return [_EVENTS.time >= _SINCE] * is_from + [_EVENTS.time < _UNTIL] * is_until
+
+
+# There are few forms of each of these, and to build one costs more than to run it.
+
+
+@cache
+def _following(led: int, others: int, is_without: bool, is_descending: bool) -> Select[Any]:
+    """Rows that have one of the led terms, and one of each other set."""
+    statement = select(_LED.c.event_row).where(
+        *_is_led(led),
+        _LED.c.event_row >= _LOW,
+        _LED.c.event_row < _HIGH,
+        *(_has(_LED.c.event_row, f"terms_{index}").is_not(None) for index in range(others)),
+    )
+    # An event may have several of them.
+    return _ordered(
+        statement if led == _ONE_TERM else statement.distinct(), _LED.c.event_row, is_without, is_descending
+    )
+
+
+@cache
+def _between(
+    is_low: bool, is_high: bool, is_from: bool, is_until: bool, is_without: bool, is_descending: bool
+) -> Select[Any]:
+    """The organisation's rows and their bodies."""
+    bounds = [_EVENTS.id >= _LOW] * is_low + [_EVENTS.id < _HIGH] * is_high
+    statement = select(_EVENTS.id, _EVENTS.body).where(
+        _EVENTS.organisation_id == ORGANISATION, *bounds, *_times(is_from, is_until)
+    )
+    return _ordered(statement, _EVENTS.id, is_without, is_descending)
+
+
+@cache
+def _bodies_within(is_from: bool, is_until: bool) -> Select[Any]:
+    """The bodies of rows that are known."""
+    return _SELECT_BODIES.where(*_times(is_from, is_until))
+
+
 @dataclass(frozen=True, slots=True)
 class _Terms:
     """`wanted`: sets of which an event must have one term each; `unwanted`: terms that it must not have."""
@@ -150,13 +201,15 @@ class _Terms:
     unwanted: tuple[int, ...]
 
 
-def _terms(organisation_id: OrganisationId, query: EventQuery) -> _Terms:
+def _terms(organisation_id: OrganisationId, query: EventQuery) -> _Terms:  # noqa: PLR0912 - a line for each filter
     """The sets in about the order of their rarity."""
     actions = actions_like(query.action) if query.action else tuple(ACTIONS)
     sets: list[list[str]] = []
     unwanted: list[str] = []
     if query.parent:
         sets.append([parent_term(query.parent)])
+    if query.address:
+        sets.append([address_term(f"{PII_PREFIX}{reference}") for reference in query.address])
     if query.request:
         sets.append([request_term(query.request)])
     if query.about:
@@ -206,6 +259,7 @@ class EventSearch:
         organisation_id: OrganisationId,
         query: EventQuery,
         *,
+        prepared: PreparedStatements,
         probes: int = _UNBOUNDED,
     ) -> None:
         self._connection = connection
@@ -215,7 +269,10 @@ class EventSearch:
         # Without those that no event has which has its terms already.
         self._terms = self._asked
         self._texts = _texts(query)
+        self._prepared = prepared
         self._probes = probes
+        # With less it is not worth while to go on.
+        self._least = probes // _GROWTH**2
         self._stopped: int | None = None
 
     def page(self) -> EventPage:
@@ -305,15 +362,17 @@ class EventSearch:
         )
 
     def _pages_by_rows(self, low: int, high: int) -> Iterator[list[tuple[int, bytes]]]:
+        query = self._query
         while low < high:
-            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
+            number = min(max(query.limit, _AT_LEAST), _AT_ONCE)
             # Bounds that say nothing would lead PostgreSQL past the organisation's index.
-            bounds = [_EVENTS.id >= _LOW] * (low > 1) + [_EVENTS.id < _HIGH] * (high < _UNBOUNDED)
-            statement = self._ordered(
-                select(_EVENTS.id, _EVENTS.body).where(
-                    _EVENTS.organisation_id == ORGANISATION, *bounds, *self._times()
-                ),
-                _EVENTS.id,
+            statement = _between(
+                low > 1,
+                high < _UNBOUNDED,
+                query.since is not None,
+                query.until is not None,
+                bool(self._terms.unwanted),
+                query.newest_first,
             )
             page = self._rows(statement, low=low, high=high, row_limit=number, **self._values())
             yield [(row, bytes(body)) for row, body in page]
@@ -329,18 +388,20 @@ class EventSearch:
         leading, is_short = self._rarest(low, high, next(looks, 0))
         # A single term is in the order of its rows already.
         window = _UNBOUNDED if len(wanted) == len(wanted[0]) == _ONE_TERM else _FIRST_WINDOW
+        number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
         while low < high:
-            if self._probes <= 0:
+            if self._probes <= self._least:
                 self._stopped = high if self._query.newest_first else low - 1
                 return
             window = self._affordable(leading, low, high, _UNBOUNDED if is_short else window)
             start, end = self._window(low, high, window)
-            number = min(max(self._query.limit, _AT_LEAST), _AT_ONCE)
             statement, values = self._led_by(leading)
             rows = [row for (row,) in self._rows(statement, low=start, high=end, row_limit=number, **values)]
             yield self._bodies(rows)
             if len(rows) == number:
                 low, high = self._behind(rows[-1], low, high)
+                # Too few of them lay within the time.
+                number = min(number * 2, _AT_ONCE)
                 continue
             low, high = (low, start) if self._query.newest_first else (end, high)
             window *= _GROWTH
@@ -384,18 +445,9 @@ class EventSearch:
         """The statement that follows one set of terms and looks the others up, with its values but for bounds."""
         led = self._terms.wanted[leading]
         others = [terms for index, terms in enumerate(self._terms.wanted) if index != leading]
-        statement = self._ordered(
-            select(_LED.c.event_row).where(
-                *_is_led(len(led)),
-                _LED.c.event_row >= _LOW,
-                _LED.c.event_row < _HIGH,
-                *(_has(_LED.c.event_row, f"terms_{index}").is_not(None) for index in range(len(others))),
-            ),
-            _LED.c.event_row,
+        statement = _following(
+            min(len(led), _SEVERAL_TERMS), len(others), bool(self._terms.unwanted), self._query.newest_first
         )
-        if len(led) > 1:
-            # An event may have several of them.
-            statement = statement.distinct()
         looked_up = {f"terms_{index}": terms for index, terms in enumerate(others)}
         return statement, {**_led_values(led), **looked_up, **self._values()}
 
@@ -415,7 +467,7 @@ class EventSearch:
     def _bodies(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
         if not rows:
             return []
-        statement = _SELECT_BODIES.where(*self._times())
+        statement = _bodies_within(self._query.since is not None, self._query.until is not None)
         found = {row: bytes(body) for row, body in self._rows(statement, rows=rows, **self._time_values())}
         return [(row, found[row]) for row in rows if row in found]
 
@@ -428,11 +480,6 @@ class EventSearch:
         """The bounds that are left behind the last row that was read."""
         return (low, row) if self._query.newest_first else (row + 1, high)
 
-    def _ordered(self, statement: Select[Any], rows: ColumnElement[int]) -> Select[Any]:
-        if self._terms.unwanted:
-            statement = statement.where(_has(rows, "unwanted").is_(None))
-        return statement.order_by(rows.desc() if self._query.newest_first else rows).limit(_ROWS)
-
     def _values(self) -> dict[str, object]:
         """The values of what every statement over rows may say."""
         values: dict[str, object] = {} if self._terms.wanted else self._time_values()
@@ -440,20 +487,16 @@ class EventSearch:
             values["unwanted"] = self._terms.unwanted
         return values
 
-    def _times(self) -> list[ColumnElement[bool]]:
-        times: list[ColumnElement[bool]] = []
-        if self._query.since is not None:
-            times.append(_EVENTS.time >= _SINCE)
-        if self._query.until is not None:
-            times.append(_EVENTS.time < _UNTIL)
-        return times
-
     def _time_values(self) -> dict[str, object]:
         given = {"since": self._query.since, "until": self._query.until}
         return {name: moment for name, moment in given.items() if moment is not None}
 
     def _rows(self, statement: Executable, **parameters: object) -> list[Row]:
-        return fetch_rows(self._connection, statement, {"organisation": self._organisation_id, **parameters})
+        given = {"organisation": self._organisation_id, **parameters}
+        cursor = self._prepared.execute(self._connection, statement, given)
+        rows: list[Row] = cursor.fetchall()
+        cursor.close()
+        return rows
 
 
 def _led_values(terms: tuple[int, ...]) -> dict[str, object]:

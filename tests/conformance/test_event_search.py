@@ -215,7 +215,9 @@ def _followed(tenant: Tenant, query: EventQuery, *, probes: int) -> list[int]:
     while after is not None:
         query = replace(query, after=after)
         with tenant.database.read() as connection:
-            page = EventSearch(connection, tenant.organisation_id, query, probes=probes).page()
+            page = EventSearch(
+                connection, tenant.organisation_id, query, prepared=tenant.database.prepared, probes=probes
+            ).page()
         found += [row for row, _ in page.events]
         after = page.goes_on_after
     return found
@@ -231,7 +233,9 @@ def test_filters_that_never_meet_are_not_walked_to_the_end(fresh_database: Datab
     query = EventQuery(action="role.granted", cause="run", newest_first=True)
 
     with fresh_database.read() as connection:
-        page = EventSearch(connection, own.organisation_id, query, probes=500).page()
+        page = EventSearch(
+            connection, own.organisation_id, query, prepared=fresh_database.prepared, probes=500
+        ).page()
     with own.unit_of_work.read() as reader:
         whole = reader.search_events(query)
 
