@@ -41,6 +41,9 @@ _REFERENCE: Final = re.compile(rb'"' + PII_PREFIX.encode() + rb'([0-9a-f-]{36})"
 
 _NAMES, _MEMBERS, _USERS, _INVITED = audit_pii.c, member.c, directory_user.c, invitation.c
 _SELECT_SUBJECTS = select(_NAMES.subject_id).where(in_set(_NAMES.ref, "ids"), is_own(_NAMES.organisation_id))
+_SELECT_REFERRED = select(_NAMES.ref, _NAMES.subject_id).where(
+    in_set(_NAMES.ref, "ids"), is_own(_NAMES.organisation_id)
+)
 _SELECT_REFERENCES = select(_NAMES.subject_id, _NAMES.ref).where(
     _NAMES.organisation_id == ORGANISATION, in_set(_NAMES.subject_id, "ids")
 )
@@ -275,27 +278,46 @@ class PersonsWriter(PersonsReader, StoreWriter):
         kept of those who left earlier and of whom no event is left.
         """
         references = {ref for body in bodies for ref in find_references(body)}
-        subjects = self._texts(_SELECT_SUBJECTS, references) if references else set()
+        found = self._pair_rows(_SELECT_REFERRED, ids=references) if references else []
+        # Whom no table knows: tokens and connections that something came from, and strangers.
+        loose: dict[str, str] = dict(found)
         destroyed: set[str] = set()
         gone: list[Person] = []
-        for person in self.persons(subjects):
+        for person in self.persons(loose.values()):
+            if not (person.member_ids or person.invitation_ids):
+                continue
+            loose = {ref: subject for ref, subject in loose.items() if ref not in person.references}
             is_past = not person.is_present and (person.left_at is None or person.left_at < before)
             candidates = set(person.references) if is_past else (person.references & references)
             candidates -= set() if is_past else self._current(person)
             if not candidates:
                 continue
-            has_events = False
-            for _, body in self.events(EventQuery(about=tuple(sorted(person.ids)), limit=_ALL)):
-                has_events = True
-                candidates -= set(find_references(body))
-                if not candidates:
-                    break
-            destroyed |= candidates
-            if is_past and not has_events:
+            unused, has_events = self._unused(candidates, person.ids)
+            destroyed |= unused
+            if is_past and not has_events and unused == candidates:
                 gone.append(person)
+        for ref, subject in loose.items():
+            destroyed |= self._unused({ref}, {subject} - {self._organisation_id})[0]
         self._destroy(destroyed)
         self._wipe(gone)
         return len(destroyed)
+
+    def _unused(self, references: Collection[str], ids: Collection[str]) -> tuple[set[str], bool]:
+        """Those of the references that no event has, and whether there is any event about the ids.
+
+        A reference stands in events about those whose it is, or says where an event came from.
+        """
+        unused = set(references)
+        has_events = False
+        about = EventQuery(about=tuple(sorted(ids)), limit=_ALL if ids else 0)
+        for _, body in self.events(about):
+            has_events = True
+            unused.difference_update(find_references(body))
+            if not unused:
+                break
+        return {
+            ref for ref in unused if not list(self.events(EventQuery(address=(ref,), limit=1)))
+        }, has_events
 
     def _destroy(self, references: Collection[str]) -> None:
         if references:
