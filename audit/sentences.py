@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from audit.body import ActorBody, ChangeBody, EventBody, ReasonBody, ScalarBody, TargetBody, ValueBody
 from audit.events import ACTIONS, Outcome
@@ -33,11 +34,11 @@ def describe(body: EventBody, *, names: Mapping[str, str] = NO_NAMES) -> str:
     `names` gives clear names for ids and PII references; what it lacks is shown by its id. An action of a
     later release is shown by its name.
     """
-    spec = ACTIONS.get(body["action"])
-    label = spec.label if spec is not None else f"{{actor}} caused {body['action']}[ on {{subject}}]"
-    words = _collect_words(body, names)
-    told = _OPTIONAL_PART.sub(lambda part: _fill_part(part[1], words), label)
-    sentence = _WORD.sub(lambda word: words.get(word[1], _NOT_RECORDED), told)
+    label = _LABELS.get(body["action"])
+    if label is None:
+        label = _read_label(f"{{actor}} caused {body['action']}[ on {{subject}}]")
+    words = _collect_words(body, label.words, names)
+    sentence = "".join(part.fill(words) for part in label.parts)
     reason = _render_reason(body["reason"], names) if "reason" in body else ""
     outcome = _OUTCOMES.get(body["outcome"])
     if outcome is not None:
@@ -54,26 +55,63 @@ def _show(sentence: str) -> str:
     )
 
 
-def _fill_part(part: str, words: Mapping[str, str]) -> str:
-    """Keep an optional part when all its words are known. Values come later, so they are never parsed."""
-    return part if all(word in words for word in _WORD.findall(part)) else ""
+class _Part(NamedTuple):
+    """Texts and words by turns, a text first. An optional part is left out unless all its words are known.
+
+    Values come later, so they are never parsed.
+    """
+
+    texts: tuple[str, ...]
+    words: tuple[str, ...]
+    is_optional: bool
+
+    def fill(self, words: Mapping[str, str]) -> str:
+        if self.is_optional and any(word not in words for word in self.words):
+            return ""
+        filled = [self.texts[0]]
+        for word, text in zip(self.words, self.texts[1:], strict=True):
+            filled += (words.get(word, _NOT_RECORDED), text)
+        return "".join(filled)
 
 
-def _collect_words(body: EventBody, names: Mapping[str, str]) -> dict[str, str]:
+class _Label(NamedTuple):
+    parts: tuple[_Part, ...]
+    words: frozenset[str]
+
+
+def _read_label(label: str) -> _Label:
+    parts = []
+    # Split at the brackets, and within at the braces: what was in them stands at the odd places.
+    for place, part in enumerate(_OPTIONAL_PART.split(label)):
+        pieces = _WORD.split(part)
+        parts.append(_Part(tuple(pieces[::2]), tuple(pieces[1::2]), is_optional=place % 2 == 1))
+    return _Label(tuple(parts), frozenset(word for part in parts for word in part.words))
+
+
+_LABELS: Mapping[str, _Label] = MappingProxyType(
+    {action: _read_label(spec.label) for action, spec in ACTIONS.items()}
+)
+"""The labels of all actions, read once: streams make sentences by the thousand."""
+
+
+def _collect_words(body: EventBody, wanted: frozenset[str], names: Mapping[str, str]) -> dict[str, str]:
     words: dict[str, str] = {}
     for change in body.get("changes", []):
-        _add_change(change, words, names)
+        _add_change(change, wanted, words, names)
     for target in body.get("targets", []):
-        words.setdefault(target["role"], _render_target(target, names))
+        if target["role"] in wanted:
+            words.setdefault(target["role"], _render_target(target, names))
     words["actor"] = _render_actor(body["actor"], names)
     return words
 
 
-def _add_change(change: ChangeBody, words: dict[str, str], names: Mapping[str, str]) -> None:
+def _add_change(
+    change: ChangeBody, wanted: frozenset[str], words: dict[str, str], names: Mapping[str, str]
+) -> None:
     path, before, after = change["path"], change["before"], change["after"]
     now = before if after is None else after
     for word, value in ((path, now), (f"{path}.before", before), (f"{path}.after", after)):
-        if value is not None:
+        if word in wanted and value is not None:
             words[word] = _render_value(value, names)
 
 

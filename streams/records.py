@@ -161,8 +161,8 @@ def record_id(record: Record) -> str:
             return record.event.event_id
 
 
-def record_time(record: Record, otherwise: datetime) -> datetime:
-    """When the event happened, by its body; a gap has no time of its own."""
+def record_time(record: Record, otherwise: datetime, body: Mapping[str, Any] | None = None) -> datetime:
+    """When the event happened, by its body, which may be read already; a gap has no time of its own."""
     match record:
         case GapRecord():
             return otherwise
@@ -171,7 +171,7 @@ def record_time(record: Record, otherwise: datetime) -> datetime:
         case ProbeRecord():
             return record.at
         case EventRecord():
-            time = read_body(record).get("time", "")
+            time = (read_body(record) if body is None else body).get("time", "")
             try:
                 return datetime.fromisoformat(time)
             except (TypeError, ValueError):

@@ -5,9 +5,9 @@ Source: RFC 5424 (messages), RFC 5425 (TLS, octet counting), RFC 6587 is not use
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from provisioning.ports import Clock
 from provisioning.stream_settings import CEF, Setting
@@ -18,10 +18,12 @@ from streams.records import (
     CheckpointRecord,
     EventRecord,
     GapRecord,
+    ProbeRecord,
     Record,
     read_body,
     record_id,
     record_time,
+    render_moment,
 )
 from streams.tls import make_context
 from web.targets import TargetRefusedError, Targets
@@ -71,7 +73,8 @@ class Syslog:
 
     def send(self, batch: Batch) -> Outcome:
         now = self._clock()
-        frames = b"".join(
+        # Made while the receiver reads those before.
+        frames = (
             frame(
                 render_message(
                     record,
@@ -113,16 +116,16 @@ class _Session:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
-    def send(self, content: bytes) -> None:
-        """Send it, end our side, and wait until the other side has read all and closed. Raises OSError.
+    def send(self, frames: Iterable[bytes]) -> None:
+        """Send them, end our side, and wait until the other side has read all and closed. Raises OSError.
 
         Its system resets the connection when it closes without having read all. Receivers that close without a
         notice of TLS are common, rsyslog is one.
         """
         while not self._try(self._tls.do_handshake):
             self._receive()
-        for place in range(0, len(content), _CHUNK):
-            self._tls.write(content[place : place + _CHUNK])
+        for chunk in _gather(frames):
+            self._tls.write(chunk)
             self._flush()
         while not self._try(self._tls.unwrap):
             if not self._receive():
@@ -150,6 +153,17 @@ class _Session:
         return bool(chunk)
 
 
+def _gather(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """Put frames together until they are worth a write."""
+    chunk = bytearray()
+    for one in frames:
+        chunk += one
+        if len(chunk) >= _CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
+
+
 def _make_context(ca: str, secrets: Mapping[str, bytes]) -> ssl.SSLContext:
     """Raises: ssl.SSLError, ValueError where certificates or the key cannot be read."""
     context = make_context(ca, secrets)
@@ -168,8 +182,9 @@ def render_message(
     record: Record, stream_id: str, form: Form, *, now: datetime, hostname: str, app_name: str
 ) -> bytes:
     """One message: its header, one element of structured data, and the record. Source: RFC 5424 section 6."""
-    severity, message_id = _class_of(record)
-    at = record_time(record, now).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    body = read_body(record) if isinstance(record, EventRecord | ProbeRecord) else {}
+    severity, message_id = _class_of(record, body)
+    at = render_moment(record_time(record, now, body))
     data = {"stream": stream_id, "id": record_id(record)}
     if isinstance(record, EventRecord):
         data["leaf"] = str(record.event.leaf_index)
@@ -177,7 +192,7 @@ def render_message(
             data["replay"] = "true"
     pairs = "".join(f' {name}="{escape(value)}"' for name, value in data.items())
     header = (
-        f"<{_FACILITY * 8 + severity}>1 {at}Z {_word(hostname, 255)} {_word(app_name, 48)} - "
+        f"<{_FACILITY * 8 + severity}>1 {at} {_word(hostname, 255)} {_word(app_name, 48)} - "
         f"{_word(message_id, 32)} [{_ELEMENT}{pairs}] "
     )
     # The mark says that what follows is UTF-8; who reads CEF wants that first. Source: RFC 5424 section 6.4.
@@ -190,12 +205,11 @@ def escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
-def _class_of(record: Record) -> tuple[int, str]:
+def _class_of(record: Record, body: Mapping[str, Any]) -> tuple[int, str]:
     if isinstance(record, GapRecord):
         return _WARNING, "stream.gap"
     if isinstance(record, CheckpointRecord):
         return _INFORMATIONAL, "log.checkpoint"
-    body = read_body(record)
     severity = _NOTICE if body.get("outcome") in {"denied", "failure"} else _INFORMATIONAL
     return severity, str(body.get("action", "-"))
 
