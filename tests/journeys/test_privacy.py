@@ -140,6 +140,15 @@ def test_who_is_present_and_who_is_nobody_is_told(acme: Shell) -> None:
     }
 
 
+def test_a_stream_that_will_be_overtaken_is_named(acme: Shell) -> None:
+    acme.answer("stream", "add", "siem", "--to", "pull", "--after", "-1")
+
+    told = acme.answer("audit", "retention", "apply", "--dry-run")
+
+    assert "Not sent yet, and told to the destination as a gap: siem" in told
+    assert acme.json("audit", "retention", "apply", "--dry-run")["overtaken_streams"] == ["siem"]
+
+
 def test_all_who_left_are_erased_together(acme: Shell) -> None:
     assert "Nobody left before" in acme.answer("audit", "erase", "--left-before", "500d")
     code, said = ask(acme, "audit", "erase", "--left-before", "400d", say="y\n")

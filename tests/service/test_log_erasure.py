@@ -309,6 +309,26 @@ def test_all_who_left_before_a_moment_are_erased_at_once(acme: Administration, c
     assert erase_people(acme, []).persons == 0
 
 
+def test_an_open_invitation_goes_on_under_a_new_reference(acme: Administration, clock: HandClock) -> None:
+    mail = "guest@elsewhere.example"
+    invitation = InvitationId(acme.wiring.mint.id())
+    root = acme.wiring.store.organisations()[0].root_scope_id
+    acme.apply([Invite(invitation, mail, RoleId("Member"), root, clock() + timedelta(days=7))])
+    before = find_person(acme, mail)
+
+    erase_people(acme, [before], even_present=True)
+
+    after = find_person(acme, mail)
+    assert (after.ids, after.mails) == (before.ids, before.mails)
+    assert after.references
+    assert after.references.isdisjoint(before.references)
+    acme.apply([EndInvitation(invitation)])
+    reading = read_log(acme, EventQuery(limit=10, action="invitation."))
+    told = {event["action"]: event["targets"][0]["pii"] for _, event in reading.events}
+    assert reading.names[told["invitation.created"]] == ERASED
+    assert reading.names[told["invitation.ended"]] == mail
+
+
 def test_the_key_of_mails_is_nobodys(acme: Administration, clock: HandClock) -> None:
     leave(acme, clock)
     erase_people(acme, [find_person(acme, MAIL)])

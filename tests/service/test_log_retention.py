@@ -11,11 +11,14 @@ import pytest
 from sqlalchemy import func, make_url, select, update
 from structlog.testing import capture_logs
 
+from audit.actors import Actor, AdminActor, TokenActor
 from audit.events import FieldChange
 from audit.verifier import COMPLETE_RANGE
-from directory.changes import SetBlock
+from directory.changes import LiftBlock, SetBlock
 from directory.ids import EnvironmentId, EventId, MemberId, StreamId
 from directory.stream_changes import PutStream
+from provisioning.apply import apply_changes
+from provisioning.commands import Applied, Command
 from provisioning.log_proofs import prove_event
 from provisioning.log_retention import RetentionHeldError
 from provisioning.log_verification import Tampering
@@ -39,7 +42,7 @@ from storage.audit_tables import audit_baseline, audit_mark, audit_removal
 from storage.errors import ConflictError, StorageError
 from storage.sealed_events import SQLSealedLog
 from storage.sealing import SQLSealing
-from storage.tables import audit_event, audit_hour, audit_pii, audit_term, member
+from storage.tables import audit_event, audit_hour, audit_mail, audit_pii, audit_term, member
 from tests.service.keeping import (
     AGE,
     bodies,
@@ -188,6 +191,54 @@ def test_names_go_with_the_last_event_that_speaks_of_them(acme: Administration, 
         assert reader.members_by_text("anna") == []
         assert reader.subjects_by_mail("anna@acme.example") == []
     assert active_mails(acme) == {"ben@acme.example", "olivia@acme.example"}
+
+
+def come_from(acme: Administration, address: str, actor: Actor) -> None:
+    """Have somebody block Ben, and lift it, from an address."""
+    wiring = acme.wiring
+    with acme.read() as reader:
+        (ben,) = reader.members_by_text("ben")
+    for change in (SetBlock(ben, "a case"), LiftBlock(ben)):
+        command = Command(actor=actor, changes=(change,), kind="admin_action", address=address)
+        done = apply_changes(
+            command,
+            unit_of_work=acme.unit_of_work,
+            clock=wiring.clock,
+            mint=wiring.mint,
+            models=wiring.models,
+        )
+        assert isinstance(done, Applied)
+
+
+def test_an_address_goes_with_the_last_event_that_came_from_it(
+    acme: Administration, clock: HandClock
+) -> None:
+    with acme.read() as reader:
+        (ben,) = reader.members_by_text("ben")
+        (directory,) = reader.directories()
+    token = TokenActor(acme.wiring.mint.id(), directory.directory_id)
+    # Of a token, of somebody present, and of nobody that is known.
+    actors: tuple[Actor, ...] = (token, AdminActor(ben), AdminActor("operator:x", is_operator=True))
+    for number, actor in enumerate(actors, start=1):
+        come_from(acme, f"203.0.113.{number}", actor)
+    seal(acme)
+    clock.advance(days=300)
+    come_from(acme, "203.0.113.1", actors[0])
+    seal(acme)
+
+    def known() -> list[int]:
+        with acme.read() as reader:
+            return [number for number in (1, 2, 3) if reader.address_references(f"203.0.113.{number}")]
+
+    apply_retention(acme)
+    assert known() == [1, 2, 3]
+    clock.advance(days=102)
+    apply_retention(acme)
+    assert known() == [1]
+    clock.advance(days=301)
+    apply_retention(acme)
+    assert known() == []
+    assert count(acme, audit_mail.c.ref) == 3
 
 
 def test_a_former_name_goes_and_the_present_one_stays(acme: Administration, clock: HandClock) -> None:
