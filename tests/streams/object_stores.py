@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Queue
 from typing import ClassVar, Final, NoReturn
 from urllib.parse import quote, urlencode
 
@@ -54,9 +54,9 @@ server.serve_forever()
 """
 
 
-def require_moto(environment: Mapping[str, str]) -> None:
+def require_moto(environment: Mapping[str, str], python: Path = MOTO) -> None:
     """Skip the asking test with a plain line where moto is not installed, or fail it when REQUIRE_STORES=1."""
-    if not MOTO.is_file():
+    if not python.is_file():
         give_up("moto", environment)
 
 
@@ -204,7 +204,7 @@ class Azurite(_Running):
 def run_moto(certificates: Certificates, port: int = 0) -> Iterator[Moto]:
     """S3 and IAM, empty; at any port unless one is named."""
     keys = certificates.good
-    with _Process(
+    with Process(
         [str(MOTO), "-c", _MOTO_SERVER, str(keys.certificate), str(keys.key), str(port)], {}
     ) as found:
         yield Moto(f"https://localhost:{found}", certificates)
@@ -219,11 +219,11 @@ def run_azurite(certificates: Certificates, folder: Path) -> Iterator[Azurite]:
         *("--cert", str(certificates.good.certificate), "--key", str(certificates.good.key)),
         *("--disableProductStyleUrl", "--disableTelemetry", "--skipApiVersionCheck"),
     ]
-    with _Process(command, {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{base64.b64encode(key).decode()}"}) as port:
+    with Process(command, {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{base64.b64encode(key).decode()}"}) as port:
         yield Azurite(f"https://localhost:{port}", certificates, key)
 
 
-class _Process:
+class Process:
     """A server that says on its output where it listens. Entered, it is that port."""
 
     def __init__(self, command: list[str], environ: Mapping[str, str]) -> None:
@@ -241,11 +241,10 @@ class _Process:
         ports: Queue[int] = Queue()
         self._reader = threading.Thread(target=self._read, args=(ports,), daemon=True)
         self._reader.start()
-        try:
-            return ports.get(timeout=_PATIENCE)
-        except Empty:
-            self.__exit__()
-            raise
+        if port := ports.get(timeout=_PATIENCE):
+            return port
+        self.__exit__()
+        raise OSError(f"{self._command[0]} has ended before it listened")
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
@@ -259,3 +258,4 @@ class _Process:
             for line in lines:
                 if found := _LISTENING.search(line.strip()):
                     ports.put(int(found.group(1)))
+        ports.put(0)

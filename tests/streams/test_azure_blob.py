@@ -30,16 +30,16 @@ def _trust(monkeypatch: pytest.MonkeyPatch, certificates: Certificates) -> None:
 
 
 @contextmanager
-def store(url: str, sas: str, targets: Targets | None = None, **settings: str) -> Iterator[AzureBlob]:
+def store(url: str, sas: str, targets: Targets | None = None) -> Iterator[AzureBlob]:
     guard = targets or Targets(LOOPBACK, resolve_host)
     with Outgoing(guard, timer=lambda: 0.0) as outgoing:
-        named = {"url": url, "prefix": "usher", **settings}
-        yield AzureBlob(Poster(outgoing, lambda: NOW), named, {"sas": sas.encode()})
+        settings: dict[str, str | int | bool] = {"url": url, "prefix": "usher"}
+        yield AzureBlob(Poster(outgoing, lambda: NOW), settings, {"sas": sas.encode()})
 
 
-def send(url: str, sas: str, batch: Batch = BATCH, **settings: str) -> Outcome:
-    with store(url, sas, **settings) as opened:
-        return Objects(opened, OrganisationId("org"), lambda _organisation, _position: NOTE).send(batch)
+def send(url: str, sas: str) -> Outcome:
+    with store(url, sas) as opened:
+        return Objects(opened, OrganisationId("org"), lambda _organisation, _position: NOTE).send(BATCH)
 
 
 @pytest.mark.azurite

@@ -15,7 +15,7 @@ from streams.objects import Objects, StoredObject, There, name_batch, pack
 from streams.outcomes import Outcome, Verdict, judge
 from streams.posting import Poster
 from streams.records import Batch, EventRecord
-from streams.s3 import S3, S3Key, judge_s3, sign
+from streams.s3 import S3, S3Key, encryption_headers, judge_s3, sign
 from tests.certificates import Certificates, today
 from tests.streams.object_stores import REGION, Moto
 from tests.streams.test_objects import NOTE
@@ -280,6 +280,24 @@ def test_each_answer_is_put_in_words(status: int, code: str, verdict: Verdict, w
     assert words in outcome.text
     assert "canary" not in outcome.text
     assert "SomethingNew" not in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("encryption", "headers"),
+    [
+        ("", {}),
+        ("AES256", {"X-Amz-Server-Side-Encryption": "AES256"}),
+        (
+            "arn:aws:kms:eu-central-1:111122223333:key/k",
+            {
+                "X-Amz-Server-Side-Encryption": "aws:kms",
+                "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "arn:aws:kms:eu-central-1:111122223333:key/k",
+            },
+        ),
+    ],
+)
+def test_encryption_is_asked_for_as_it_is_set(encryption: str, headers: dict[str, str]) -> None:
+    assert encryption_headers(encryption) == headers
 
 
 def test_an_object_that_is_there_is_no_fault() -> None:
