@@ -8,6 +8,7 @@ import pytest
 
 from tests.journeys.shell import Shell
 from tests.journeys.sso_scene import Scene, sso_scene
+from tests.log_checks import check_logs
 from tests.postgresql import DatabaseFactory
 
 
@@ -44,9 +45,10 @@ def either_shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    """Two organisations with an identity provider each, on SQLite."""
+    """Two organisations with an identity provider each, on SQLite. Their logs must be whole at the end."""
     with sso_scene(tmp_path) as made:
         yield made
+        check_logs(made.wiring)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.pg)])
@@ -57,3 +59,4 @@ def either_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sce
         make = request.getfixturevalue("postgresql_database")
     with sso_scene(tmp_path, make() if make is not None else "") as made:
         yield made
+        check_logs(made.wiring)

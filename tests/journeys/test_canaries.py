@@ -32,6 +32,7 @@ from tests.journeys.pushes import USER, Provider, add_scim, provider
 from tests.journeys.shell import Shell
 from tests.journeys.sso_scene import OWNER, Scene, read_redirect
 from tests.journeys.test_oidc_login import Application, landing, way_of
+from tests.log_checks import check_logs
 from tests.saml_forge.keys import ATTACKER, SP
 from tests.streams.receivers import HTTPSReceiver
 
@@ -305,6 +306,7 @@ def test_no_secret_of_a_directory_or_a_stream_is_seen_again(
     seal_and_send(shell)
 
     with shell.wiring() as wiring:
+        check_logs(wiring)
         haystack = Haystack(wiring.database, shell.folder / "var", frozenset({key_file, log_key}))
         read_everything(shell, haystack)
         for row in shell.json("scim", "log"):
