@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
+from provisioning.host_webhooks import HOST_EVENTS
 from service.app import create_app
 from service.metrics import Metrics
 from service.opening import open_database_as_is
@@ -20,8 +22,11 @@ from service.streams import StreamSender
 from tests.certificates import Certificates, make_certificates, today
 from tests.journeys.shell import Shell
 from tests.sealed import seal_log
+from tests.streams.receivers import HTTPSReceiver
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "host_webhook.py"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "host_webhook.py"
+GUIDE = (ROOT / "docs" / "guides" / "host-applications.md").read_text(encoding="utf-8")
 
 
 class LateHost:
@@ -126,6 +131,33 @@ def test_a_host_is_told_of_every_customer_and_catches_up(
                 headers={"Authorization": f"Bearer {added['token']}"},
             ).get_json()
             assert [{**one, "organisation_id": organisation_id} for one in page["data"]["events"]] == events
+
+
+def test_the_message_of_the_guide_is_like_a_real_one(acme: Shell, certificates: Certificates) -> None:
+    _, text = re.findall(r"^```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    told = json.loads(text)
+    with HTTPSReceiver(certificates) as receiver:
+        add = ("webhook", "add", "Host", "--environment", "minut", "--url", receiver.url, "--from-start")
+        acme.answer(*add)
+        send(acme)
+
+    real = receiver.received[0].document
+    assert {name: type(value) for name, value in told.items()} == {
+        name: type(value) for name, value in real.items()
+    }
+    assert told["data"].keys() == real["data"].keys()
+    granted = next(event for event in real["data"]["events"] if event["type"] == "role.granted")
+    assert told["data"]["events"][0].keys() == granted.keys()
+
+
+def test_every_event_that_may_be_told_is_in_the_guide() -> None:
+    section = GUIDE.partition("## Be told of changes")[2].partition("\n## ")[0]
+
+    for actions in HOST_EVENTS.values():
+        for action in actions:
+            noun, _, verb = action.partition(".")
+            assert f"`{noun}." in section
+            assert f"{verb}`" in section
 
 
 def test_a_message_of_somebody_else_is_refused_by_the_example(

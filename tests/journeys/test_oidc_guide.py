@@ -38,7 +38,7 @@ def test_every_command_of_the_guide_runs_in_its_order(shell: Shell) -> None:
 
 
 def test_the_token_of_the_guide_is_like_a_real_one(tmp_path: Path) -> None:
-    (text,) = blocks("json")
+    text, _webhook = blocks("json")
     told = json.loads(text)
 
     with open_scene(make_scene(tmp_path / "made"), tmp_path) as scene:
