@@ -15,7 +15,7 @@ from console.record_views import Addresses, proof_view, row_view, shown_moment, 
 from provisioning.ports import Clock
 from web.cookies import Cookies
 from web.origins import is_own_form
-from web.record import Record, RecordClosedError, RecordError, RecordNotFoundError, Records
+from web.record import Record, RecordClosedError, RecordError, Records
 from web.record_queries import (
     FILTERS,
     Asked,
@@ -111,7 +111,9 @@ class _Routes:
             ],
             "rows": [row_view(entry, listing.names, addresses) for entry in listing.entries],
             "left_out": listing.left_out,
-            "following": "" if listing.next_row is None else addresses.page(after=str(listing.next_row)),
+            "following": ""
+            if live or listing.next_row is None
+            else addresses.page(after=str(listing.next_row)),
             "live": live,
             "news": addresses.below("/news", live=live),
             "top": max((entry.row for entry in listing.entries), default=0),
@@ -126,6 +128,8 @@ class _Routes:
         addresses = self._addresses()
         rows = [row_view(entry, listing.names, addresses) for entry in listing.entries]
         answer = self._pages.draw("news", {"rows": rows})
+        if listing.next_row is not None:
+            answer.headers["X-Cut"] = "1"
         answer.headers["X-Last-Row"] = str(max((one.row for one in listing.entries), default=asked.after))
         return answer
 
@@ -156,8 +160,6 @@ class _Routes:
 
     def report(self, name: str) -> Response:
         record = self._records.by_browser(request)
-        if name not in record.report_names:
-            raise RecordNotFoundError("There is no such report.")
         given, faults = _read(("since", "until"))
         now = self._clock()
         since, until = self._span(given, now, faults)

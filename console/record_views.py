@@ -222,6 +222,9 @@ def _chips(event: EventBody, names: Mapping[str, str], addresses: Addresses) -> 
         if change["path"] == "role":
             roles = {value for value in (change["before"], change["after"]) if isinstance(value, str)}
             chips.extend(Chip("Role", role, addresses.page(role=role)) for role in sorted(roles))
+    address = names.get(event.get("context", {}).get("address", ""), "")
+    if address:
+        chips.append(Chip("From", address, addresses.page(address=address)))
     kind = event["cause"]["kind"]
     chips.append(Chip("Cause", kind.replace("_", " "), addresses.page(cause=kind)))
     return chips

@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from audit.actors import Actor
-from audit.events import FieldChange, Target
+from audit.events import FieldChange, Outcome, Reason, Target
 from directory.changes import Change
 from directory.ids import DirectoryId, EventId, OrganisationId
 from provisioning.apply import Exchange, apply_changes
 from provisioning.commands import Applied, Command, Refused
 from provisioning.foresight import Foresight, apply_previewed, preview_changes
 from provisioning.ledger import Ledger
+from provisioning.log_addresses import refer_to_address
 from provisioning.ports import Reader, UnitOfWork
 from service.errors import RefusedError
 from service.wiring import Wiring
@@ -22,12 +23,17 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """`kind` is the kind of cause that events name: `operator` at the command line, `system` for the service."""
+    """`kind` is the kind of cause that events name: `operator` at the command line, `system` for the service.
+
+    `request_id` and `address` are of the request in which all this happens, if there is one.
+    """
 
     wiring: Wiring
     organisation_id: OrganisationId
     actor: Actor
     kind: str = "operator"
+    request_id: str = ""
+    address: str = ""
 
     @property
     def unit_of_work(self) -> UnitOfWork:
@@ -45,7 +51,13 @@ class Administration:
     ) -> Command:
         """The changes as this actor says them."""
         return Command(
-            actor=self.actor, changes=tuple(changes), kind=self.kind, root=root, directory_id=directory_id
+            actor=self.actor,
+            changes=tuple(changes),
+            kind=self.kind,
+            root=root,
+            directory_id=directory_id,
+            request_id=self.request_id,
+            address=self.address,
         )
 
     def apply(
@@ -96,7 +108,13 @@ class Administration:
         return _accepted(outcome)
 
     def record(
-        self, action: str, changes: tuple[FieldChange, ...], targets: Sequence[Target] | None = None
+        self,
+        action: str,
+        changes: tuple[FieldChange, ...],
+        targets: Sequence[Target] | None = None,
+        *,
+        outcome: Outcome = Outcome.SUCCESS,
+        reason: Reason | None = None,
     ) -> EventId:
         """Write one event about the organisation that changes nothing in it, such as a reading of the log."""
         wiring = self.wiring
@@ -106,10 +124,12 @@ class Administration:
             now=wiring.clock(),
             mint=wiring.mint,
             kind=self.kind,
+            request_id=self.request_id,
         )
         about = (Target("organisation", self.organisation_id),) if targets is None else tuple(targets)
-        event_id = ledger.record(action, about, changes)
         with self.unit_of_work.write() as writer:
+            ledger.address = refer_to_address(writer, self.command(()), wiring.mint)
+            event_id = ledger.record(action, about, changes, outcome=outcome, reason=reason)
             writer.append_events(ledger.rows)
         return event_id
 

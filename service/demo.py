@@ -313,6 +313,7 @@ def next_steps(prepared: Sequence[PreparedDemo], command: str) -> list[str]:
         f"{command} rules list -o {organisation}",
         f"{command} environment show {first.demo.environment}",
         f"{command} audit list -o {organisation} --limit 20",
+        f"{command} audit token create --name me --expires 1d -o {organisation}",
         f"{command} doctor",
     ]
 

@@ -11,16 +11,15 @@ from flask import Blueprint, Request
 
 from api.record import record_blueprint
 from audit.actors import Actor, AdminActor, ApiKeyActor
-from audit.events import FieldChange, Outcome, Reason, Target
+from audit.events import FieldChange, Outcome, Reason
 from console.record import RecordPages, record_pages_blueprint
 from directory.audit_token_changes import OpenAuditSession
 from directory.ids import OrganisationId
 from mappings.decisions import Reason as DecisionReason
 from provisioning.audit_token_statements import LONGEST_SESSION
 from provisioning.audit_tokens import StoredAuditToken
-from provisioning.ledger import Ledger
 from provisioning.logins import StoredSession
-from saml.serving import network_of
+from saml.serving import frame_id, network_of
 from service.administration import Administration
 from service.client_addresses import address_finder
 from service.errors import RefusedError
@@ -67,10 +66,10 @@ class Denials:
         self._folds: OrderedDict[tuple[str, str, str], tuple[datetime, int]] = OrderedDict()
         self._lock = Lock()
 
-    def write(self, organisation_id: OrganisationId, actor: Actor, kind: str, reason: str) -> None:
+    def write(self, administration: Administration, reason: str) -> None:
         """In a transaction of its own: there is no other."""
         now = self._wiring.clock()
-        key = (organisation_id, str(actor), reason)
+        key = (administration.organisation_id, str(administration.actor), reason)
         with self._lock:
             written_at, folded = self._folds.pop(key, (None, 0))
             if written_at is not None and written_at <= now < written_at + _MINUTE:
@@ -79,18 +78,12 @@ class Denials:
             self._folds[key] = (now, 0)
             if len(self._folds) > _MOST_FOLDS:
                 self._folds.popitem(last=False)
-        ledger = Ledger(
-            organisation_id=organisation_id, actor=actor, now=now, mint=self._wiring.mint, kind=kind
-        )
-        ledger.record(
+        administration.record(
             "log.read",
-            (Target("organisation", organisation_id),),
             (FieldChange("query", None, "http"),),
             outcome=Outcome.DENIED,
             reason=Reason(reason, (("folded", folded),) if folded else ()),
         )
-        with self._wiring.unit_of_work(organisation_id).write() as writer:
-            writer.append_events(ledger.rows)
 
 
 class RecordDoors:
@@ -117,9 +110,7 @@ class RecordDoors:
         token = self._judge(bearer_token(request.headers.get("Authorization", "")), request)
         if organisation_id.lower() != token.organisation_id:
             # Also where there is no such organisation: which there are is told to nobody.
-            self._denials.write(
-                token.organisation_id, ApiKeyActor(token.token_id), "api_request", "other_organisation"
-            )
+            self._denials.write(self._administration(token, request), "other_organisation")
             raise RecordNotFoundError("there is no such record for this token")
         return self._open_by(token, request)
 
@@ -131,7 +122,7 @@ class RecordDoors:
         session = self._sessions.load_session(request)
         if session is None:
             raise RecordClosedError(401, "sign_in", _SIGN_IN)
-        return self._open_for(session)
+        return self._open_for(session, request)
 
     def open_page(self, request: Request, token: str) -> str:
         sender = network_of(self._find_address(request.environ))
@@ -141,7 +132,7 @@ class RecordDoors:
         value = make_value(os.urandom(TOKEN_OCTETS))
         change = OpenAuditSession(known.token_id, digest_token(value), self._wiring.clock() + LONGEST_SESSION)
         try:
-            self._administration(known).apply([change])
+            self._administration(known, request).apply([change])
         except RefusedError as err:
             raise RecordClosedError(401, "unauthorized", _UNKNOWN) from err
         self._tokens.note_use(known.token_id, self._wiring.clock(), self._find_address(request.environ))
@@ -160,7 +151,7 @@ class RecordDoors:
             if token.is_live(self._wiring.clock()):
                 return token
             reason = "token_expired" if token.revoked_at is None else "token_revoked"
-            self._denials.write(token.organisation_id, ApiKeyActor(token.token_id), "api_request", reason)
+            self._denials.write(self._administration(token, request), reason)
         if seconds := self._failures.take(network_of(self._find_address(request.environ))):
             raise _too_often(seconds)
         raise RecordClosedError(401, "unauthorized", _UNKNOWN)
@@ -170,14 +161,14 @@ class RecordDoors:
         now = self._wiring.clock()
         if token.last_used_at is None or token.last_used_at + _MINUTE <= now:
             self._tokens.note_use(token.token_id, now, self._find_address(request.environ))
-        administration = self._administration(token)
+        administration = self._administration(token, request)
         return OpenRecord(administration, self._name(administration), token.name, ends_session)
 
-    def _open_for(self, session: StoredSession) -> Record:
+    def _open_for(self, session: StoredSession, request: Request) -> Record:
         """Decided by what the member is granted now, at the organisation; the owner may in any case."""
         self._count(session.session_id)
         actor = AdminActor(session.member_id, session_id=session.session_id)
-        administration = Administration(self._wiring, session.organisation_id, actor, "admin_action")
+        administration = self._as(session.organisation_id, actor, "admin_action", request)
         with administration.read() as reader:
             state = reader.organisation()
             record = reader.member_records([session.member_id]).get(session.member_id)
@@ -190,13 +181,25 @@ class RecordDoors:
                 # Nobody here could check a condition.
                 is_allowed, reason = decision.allowed and decision.condition is None, decision.reason.value
         if not is_allowed:
-            self._denials.write(session.organisation_id, actor, "admin_action", reason)
+            self._denials.write(administration, reason)
             raise RecordClosedError(403, "forbidden", _MAY_NOT)
         name = "" if record is None else record.display_name or record.mail
         return OpenRecord(administration, state.name, name)
 
-    def _administration(self, token: StoredAuditToken) -> Administration:
-        return Administration(self._wiring, token.organisation_id, ApiKeyActor(token.token_id), "api_request")
+    def _administration(self, token: StoredAuditToken, request: Request) -> Administration:
+        return self._as(token.organisation_id, ApiKeyActor(token.token_id), "api_request", request)
+
+    def _as(
+        self, organisation_id: OrganisationId, actor: Actor, kind: str, request: Request
+    ) -> Administration:
+        return Administration(
+            self._wiring,
+            organisation_id,
+            actor,
+            kind,
+            request_id=frame_id(request),
+            address=self._find_address(request.environ),
+        )
 
     def _name(self, administration: Administration) -> str:
         with administration.read() as reader:

@@ -21,7 +21,7 @@ from provisioning.log_proofs import (
 from provisioning.ports import EventQuery, Reader
 from provisioning.sealing import HEADS_LOG
 from service.administration import Administration
-from service.errors import AmbiguousNameError, NotFoundError, ServiceError
+from service.errors import AmbiguousNameError, InputError, NotFoundError, ServiceError
 from service.labels import event_names
 from service.log_exports import MEDIA_TYPES, export_name, stream_export
 from service.log_filters import EventFilter, resolve_filter, told_filter
@@ -174,7 +174,7 @@ class OpenRecord:
         said["since"], said["until"] = asked.since, asked.until
         try:
             query = resolve_filter(reader, self._wiring.models, said)
-        except (NotFoundError, AmbiguousNameError) as err:
+        except (NotFoundError, AmbiguousNameError, InputError) as err:
             raise AskedWronglyError((str(err),)) from err
         return replace(query, after=asked.after, limit=asked.limit, newest_first=not asked.oldest_first)
 

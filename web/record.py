@@ -175,8 +175,10 @@ class Record(Protocol):
         """Write down that the log is followed from now on; the tail's ticket."""
 
     def poll(self, asked: Asked, ticket: str) -> Listing:
-        """What has come since the tail was opened and behind `asked.after`, the newest first; it was written down
-        at the opening."""
+        """What has come since the tail was opened and behind `asked.after`, the newest first, at most `asked.limit`.
+
+        It was written down at the opening. With `next_row` there was more than that.
+        """
 
 
 class Records(Protocol):

@@ -18,6 +18,7 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I
 _ACTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,99}", re.ASCII)
 _ACTION = re.compile(r"[a-z][a-z_.]{0,60}\*?", re.ASCII)
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.\[\]]{2,45}", re.ASCII)
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _SPAN = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])", re.ASCII)
 _UNITS = {
@@ -72,6 +73,7 @@ _FORMS: Mapping[str, tuple[tuple[re.Pattern[str], ...], str]] = {
     "run": ((_ID,), "the id of a synchronisation run"),
     "request": ((_ACTOR,), "the id of a request"),
     "role": ((_ROLE,), "the name of a role"),
+    "address": ((_ADDRESS,), "an address, IPv4 or IPv6, from which something was done"),
 }
 FILTERS: Final = (
     "action",
@@ -85,18 +87,22 @@ FILTERS: Final = (
     "cause",
     "run",
     "request",
+    "address",
 )
 """What events are picked by, apart from their time."""
 
-_PAGING = ("since", "until", "after", "limit", "order", "all")
+_PAGING = ("since", "until", "after", "limit", "order")
 
 
 def parse_asked(
-    arguments: Arguments, *, now: datetime, also: tuple[str, ...] = (), most: int = MOST_ROWS
+    arguments: Arguments, *, now: datetime, also: tuple[str, ...] = (), hides_idle: bool = True
 ) -> Asked:
-    """Read an address's query. `also` are parts that the route itself reads. Raises AskedWronglyError."""
+    """Read an address's query. `also` are parts that the route itself reads. Raises AskedWronglyError.
+
+    With `hides_idle`, runs that found nothing new are asked for by `all`; else they always are.
+    """
     faults: list[str] = []
-    given = read_once(arguments, (*FILTERS, *_PAGING, *also), faults)
+    given = read_once(arguments, (*FILTERS, *_PAGING, *(("all",) if hides_idle else ()), *also), faults)
     filters = {name: given[name] for name in FILTERS if given.get(name)}
     for name, value in filters.items():
         words = _WORDS.get(name)
@@ -111,7 +117,7 @@ def parse_asked(
     if since is not None and until is not None and since >= until:
         faults.append("'since' must be before 'until'")
     after = parse_number("after", given.get("after", ""), 0, least=0, most=10**_LONGEST_NUMBER, faults=faults)
-    limit = parse_number("limit", given.get("limit", ""), USUAL_ROWS, least=1, most=most, faults=faults)
+    limit = parse_number("limit", given.get("limit", ""), USUAL_ROWS, least=1, most=MOST_ROWS, faults=faults)
     order = given.get("order", "") or "newest"
     if order not in {"newest", "oldest"}:
         faults.append("'order' is newest or oldest")
@@ -120,7 +126,7 @@ def parse_asked(
         faults.append("'all' is 1 or 0")
     if faults:
         raise AskedWronglyError(tuple(faults))
-    return Asked(filters, since, until, after, limit, order == "oldest", _YES[everything])
+    return Asked(filters, since, until, after, limit, order == "oldest", not hides_idle or _YES[everything])
 
 
 def read_once(arguments: Arguments, known: tuple[str, ...], faults: list[str]) -> dict[str, str]:
@@ -166,8 +172,3 @@ def parse_number(name: str, text: str, otherwise: int, *, least: int, most: int,
         faults.append(f"'{name}' is a whole number from {least} to {most}")
         return otherwise
     return int(text)
-
-
-def is_event_id(text: str) -> bool:
-    """Whether the text has the form of an event's id."""
-    return _ID.fullmatch(text) is not None

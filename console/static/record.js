@@ -51,7 +51,7 @@
         return;
       }
       if (!answer.ok) throw new Error(String(answer.status));
-      show(await answer.text(), answer.headers.get("X-Last-Row"));
+      show(await answer.text(), answer.headers.get("X-Last-Row"), answer.headers.has("X-Cut"));
       pause = PAUSE;
     } catch {
       pause = Math.min(pause * 2, LONGEST_PAUSE);
@@ -60,7 +60,7 @@
     setTimeout(look, pause);
   }
 
-  function show(text, last) {
+  function show(text, last, isCut) {
     const page = new DOMParser().parseFromString(text, "text/html");
     const fresh = [...page.querySelectorAll("li.event")].filter((one) => !document.getElementById(one.id));
     if (last) list.dataset.top = last;
@@ -69,7 +69,8 @@
     list.prepend(...fresh);
     while (list.children.length > MOST_SHOWN) list.lastElementChild.remove();
     if (fresh.length) document.getElementById("empty")?.remove();
-    state.textContent = fresh.length ? `${fresh.length} new` : "Following. New events come by themselves.";
+    const more = isCut ? ", and more than is shown: they are in the list" : "";
+    state.textContent = fresh.length ? `${fresh.length} new${more}` : "Following. New events come by themselves.";
   }
 
   look();

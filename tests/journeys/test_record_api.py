@@ -117,7 +117,7 @@ def test_filters_are_those_of_the_command_line(auditor: Auditor) -> None:
         ({"after": "-1"}, "'after' is a whole number"),
         ({"after": "٣"}, "'after' is a whole number"),
         ({"order": "random"}, "'order' is newest or oldest"),
-        ({"all": "yes"}, "'all' is 1 or 0"),
+        ({"all": "1"}, "there is no 'all' here"),
         ({"since": "yesterday"}, "'since' is a moment"),
         ({"until": "999999w"}, "'until' is a moment"),
         ({"since": "2026-02-02", "until": "2026-02-01"}, "'since' must be before 'until'"),
@@ -260,6 +260,24 @@ def test_reading_is_recorded_once_without_whom_was_searched_by_mail(auditor: Aud
     assert told["since"] == "2020-01-01T00:00:00Z"
     assert OWNER not in json.dumps(event)
     assert "system-x" not in json.dumps(event)
+
+
+def test_readings_are_found_by_where_they_came_from(auditor: Auditor) -> None:
+    answer = auditor.get("/events", limit=1)
+    (event,) = auditor.organisation.news()
+
+    found = auditor.json("/events", address="127.0.0.1", action="log.read")["events"]
+
+    assert [one["id"] for one in found] == [event["id"]]
+    assert event["context"]["request_id"] == answer.headers["X-Request-Id"]
+    assert "127.0.0.1" not in json.dumps(event)
+    for wrong, words in (
+        ("x.y", "'address' is an address"),
+        ("1.2.3.999", "no address"),
+        ("::9", "nothing came"),
+    ):
+        refused = auditor.get("/events", address=wrong)
+        assert (refused.status_code, words in refused.text) == (400, True), refused.text
 
 
 def test_whoever_has_no_good_token_learns_nothing(either_scene: Scene) -> None:

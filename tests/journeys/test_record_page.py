@@ -19,6 +19,7 @@ from service.app import create_app
 from service.audit_tokens import IssuedAuditToken, issue_audit_token
 from service.environments import load_environment
 from service.files import shipped_catalogue
+from service.runs import claim_directory, run_claimed
 from tests.journeys.sso_scene import BASE, OPERATOR, OWNER, Browser, Organisation, Scene, read_form
 from tests.sealed import seal_log
 from tests.service.worlds import HandClock, small_world
@@ -298,6 +299,7 @@ def test_wrong_addresses_say_what_is_wrong_and_lead_back(owner: Browser) -> None
     assert f'href="{PAGE}"' in answer.text
     for path, status in (
         (f"{PAGE}?colour=<script>", 400),
+        (f"{PAGE}?all=yes", 400),
         (f"{PAGE}/events/x", 404),
         (f"{PAGE}/reports/x", 404),
         (f"{PAGE}/reports/orphans?since=x", 400),
@@ -364,7 +366,8 @@ def test_a_ticket_follows_for_its_reader_its_filter_and_half_a_day(scene: Scene,
 
     assert auditor.get(opened).status_code == 200
     assert auditor.get(f"{PAGE}?live={ticket}").status_code == 404
-    assert auditor.get(f"{PAGE}/news?live={ticket}&action=domain.&since=1h").status_code == 404
+    assert auditor.get(f"{PAGE}/news?live={ticket}&action=domain.&since=1h&until=2h").status_code == 400
+    assert auditor.get(f"{PAGE}/news?live={ticket}&action=domain.&since=1h").status_code == 200
     for browser in (other, stranger):
         assert browser.get(opened).status_code == 404
     assert auditor.get(f"{PAGE}/news?live=x").status_code == 404
@@ -421,3 +424,50 @@ def test_a_run_is_one_row_with_its_count_on_whichever_page(tmp_path: Path) -> No
         (told,) = document.xpath("//p[@class='run']/a/text()")
         whole = html.document_fromstring(client.get(link).text)
         assert len(whole.xpath("//li[contains(@class, 'event')]")) == int(told.split()[0])
+
+
+def test_runs_that_found_nothing_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    with small_world(tmp_path, HandClock()) as administration:
+        wiring = administration.wiring
+        client = open_page(administration)
+        with administration.read() as reader:
+            (directory,) = reader.directories()
+        for _ in range(3):
+            run_claimed(wiring, claim_directory(wiring, directory))
+
+        page, whole = (client.get(f"{PAGE}?action=sync.completed{also}").text for also in ("", "&all=1"))
+
+        assert "3 readings of directories that found nothing new are left out" in page
+        assert (page.count('class="event '), whole.count('class="event ')) == (1, 4)
+
+
+def test_a_tail_says_when_more_came_than_it_shows(scene: Scene, auditor: Browser) -> None:
+    opened = auditor.get(f"{PAGE}?live=1&action=domain.").headers["Location"]
+    ticket = parse_qs(urlsplit(opened).query)["live"][0]
+    scene.ours.do(*(AddDomain(f"d{number}.example") for number in range(120)))
+
+    news = auditor.get(f"{PAGE}/news?live={ticket}&action=domain.")
+
+    assert news.text.count('class="event ') == 100
+    assert news.headers["X-Cut"] == "1"
+    rest = auditor.get(f"{PAGE}/news?live={ticket}&action=domain.&after={news.headers['X-Last-Row']}")
+    assert "X-Cut" not in rest.headers
+
+
+def test_a_page_that_is_asked_for_too_often_says_when_to_come_again(auditor: Browser) -> None:
+    answers = [auditor.get(f"{PAGE}?limit=x") for _ in range(101)]
+
+    assert answers[99].status_code == 400
+    assert answers[100].status_code == 429
+    assert int(answers[100].headers["Retry-After"]) >= 1
+
+
+def test_without_a_page_there_is_nothing_to_close(scene: Scene) -> None:
+    assert scene.browser().post(f"{PAGE}/sign-out", {}).status_code == 303
+
+
+def test_a_bundle_of_what_is_not_sealed_is_refused(scene: Scene, auditor: Browser) -> None:
+    answer = auditor.get(f"{PAGE}/export?format=bundle")
+
+    assert answer.status_code == 409
+    assert "sealed" in answer.text
