@@ -123,7 +123,6 @@ class Record:
 
     def forge(self, *statements: str) -> None:
         """Write as somebody does who owns the database: without triggers."""
-        self.shell.has_whole_log = False
         with self.shell.wiring() as wiring, wiring.database.migrate() as connection:
             if self.shell.settings.is_on_sqlite:
                 names = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
