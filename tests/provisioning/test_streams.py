@@ -82,9 +82,7 @@ def test_events_name_old_and_new_destination_and_no_key(world: World) -> None:
 def test_another_format_is_an_event_with_old_and_new(world: World) -> None:
     first = put(world)
     world.do(first)
-    world.do(
-        put(world, stream_id=first.stream_id, settings={**first.settings, "format": "ocsf"}, secrets={})
-    )
+    world.do(put(world, stream_id=first.stream_id, settings={**first.settings, "format": "ocsf"}, secrets={}))
 
     body = world.new_bodies()[-1]
     assert body["action"] == "stream.updated"
