@@ -70,6 +70,7 @@ class Syslog:
         self._secrets = secrets
         self._hostname = hostname
         self._connect = connect
+        self._context: ssl.SSLContext | None = None
 
     def send(self, batch: Batch) -> Outcome:
         now = self._clock()
@@ -89,8 +90,11 @@ class Syslog:
         )
         try:
             address = self._targets.find(self._host, self._port)
+            context = self._context = self._context or _make_context(self._ca, self._secrets)
             with self._connect((address, self._port), _SECONDS) as opened:
-                _Session(opened, _make_context(self._ca, self._secrets), self._host).send(frames)
+                # The notice that ours was the last is short, and would wait for a receiver that puts off its own.
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _Session(opened, context, self._host).send(frames)
         except TargetRefusedError as error:
             return Outcome(Verdict.REFUSED, str(error))
         except ssl.SSLCertVerificationError as error:
