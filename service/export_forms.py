@@ -4,7 +4,7 @@ Clear names stand beside the events. Those of JSON lines are by the references i
 table and OCSF have them in their cells and sentences.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -29,8 +29,11 @@ from storage.types import read_moment
 _WITHOUT_END: Final = 2**62
 _REFERENCE_START: Final = f'"{PII_PREFIX}'.encode()
 _ID_BYTES: Final = 36
+_START_BYTES: Final = len(_REFERENCE_START)
+_REFERENCE_BYTES: Final = _START_BYTES + _ID_BYTES
+_BEFORE: Final = b'{"body":'
+_BEHIND: Final = b',"leaf_index":%d,"names":{%b},"record":"event","sealed_at":%b}\n'
 _NAMES_KEPT: Final = 50_000
-_MOMENTS_KEPT: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -108,29 +111,50 @@ class JSONLines:
         return b""
 
     def render(self, page: Sequence[ExportedRow], tally: Tally) -> bytes:
-        keys = [_find_references(body) for _, body, _, _ in page]
-        names = self._resolve(keys)
-        moments = self._moments
-        lines = [
-            b'{"body":%b,"leaf_index":%b,"names":{%b},"record":"event","sealed_at":%b}\n'
-            % (
-                body,
-                b"null" if leaf_index is None else b"%d" % leaf_index,
-                names[key],
-                moments.get(sealed_at) or self._moment(sealed_at),
-            )
-            for (_, body, leaf_index, sealed_at), key in zip(page, keys, strict=True)
+        keys = [
+            body[first + _START_BYTES : first + _REFERENCE_BYTES]
+            # Nearly all have one reference.
+            if (first := body.find(_REFERENCE_START)) >= 0
+            and body.find(_REFERENCE_START, first + _START_BYTES) < 0
+            else _find_references(body)
+            for _, body, _, _ in page
         ]
+        parts = self._parts(page, keys)
         tally.count_page(page)
-        return b"".join(lines)
+        return b"".join(parts)
 
-    def _resolve(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    def _parts(self, page: Sequence[ExportedRow], keys: Sequence[bytes]) -> list[bytes]:
+        """What the lines are joined of: to write each of them first would copy every body once more."""
+        names, moments = self._names, self._moments
+        try:
+            return [
+                part
+                for (_, body, leaf_index, sealed_at), key in zip(page, keys, strict=True)
+                for part in (_BEFORE, body, _BEHIND % (leaf_index, names[key], moments[sealed_at]))
+            ]
+        except (KeyError, TypeError):
+            # Something is met for the first time, or has no place yet.
+            self._resolve(keys)
+            self._write_moments({sealed_at for _, _, _, sealed_at in page})
+        return [
+            part
+            for (_, body, leaf_index, sealed_at), key in zip(page, keys, strict=True)
+            for part in (
+                _BEFORE,
+                body,
+                _BEHIND.replace(b"%d", b"%b")
+                % (
+                    b"null" if leaf_index is None else b"%d" % leaf_index,
+                    names[key],
+                    moments[sealed_at],
+                ),
+            )
+        ]
+
+    def _resolve(self, keys: Sequence[bytes]) -> None:
         if len(self._names) > _NAMES_KEPT:
             self._names.clear()
-        missing = {key for key in keys if key not in self._names}
-        if not missing:
-            return self._names
-        texts = {key: _split_references(key) for key in missing}
+        texts = {key: _split_references(key) for key in keys if key not in self._names}
         wanted = {text for one in texts.values() for text in one}
         found = self._view.reader.personal_data(wanted) if wanted else {}
         for key, references in texts.items():
@@ -140,17 +164,12 @@ class JSONLines:
                 if text in found
             ]
             self._names[key] = b",".join(told)
-        return self._names
 
-    def _moment(self, sealed_at: str | datetime | None) -> bytes:
-        if len(self._moments) > _MOMENTS_KEPT:
-            self._moments.clear()
-        written = b"null"
-        if sealed_at is not None:
-            moment = read_moment(sealed_at).isoformat(timespec="milliseconds").removesuffix("+00:00")
-            written = f'"{moment}Z"'.encode()
-        self._moments[sealed_at] = written
-        return written
+    def _write_moments(self, moments: Collection[str | datetime | None]) -> None:
+        self._moments.clear()
+        for moment in moments:
+            text = "" if moment is None else read_moment(moment).isoformat(timespec="milliseconds")
+            self._moments[moment] = f'"{text.removesuffix("+00:00")}Z"'.encode() if text else b"null"
 
 
 def _find_references(body: bytes) -> bytes:

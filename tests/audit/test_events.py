@@ -56,7 +56,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "guard": "released refused threshold_crossed",
         "command": "refused",
         "log": "read key_rotated restore_declared",
-        "export": "created",
+        "export": "created downloaded",
     }
     assert {f"{noun}.{verb}" for noun, line in verbs.items() for verb in line.split()} == set(ACTIONS)
 
