@@ -55,7 +55,7 @@ def test_every_action_of_the_core_is_there() -> None:
         "sync": "started completed failed blocked",
         "guard": "released refused threshold_crossed",
         "command": "refused",
-        "log": "read key_rotated restore_declared",
+        "log": "read key_rotated restore_declared retention_set retention_applied hold_set hold_lifted pii_erased",
         "export": "created downloaded",
     }
     assert {f"{noun}.{verb}" for noun, line in verbs.items() for verb in line.split()} == set(ACTIONS)
