@@ -67,7 +67,7 @@ _FIRST_WINDOW: Final = 8192
 _GROWTH: Final = 4
 # How far sets are counted to find the rarest: a few rows first, and more only where that did not suffice.
 _LOOKS: Final = (500, 4000, 30_000)
-PROBES: Final = 3000
+PROBES: Final = 2000
 """How often a page looks up whether a row has a term: some 10 ms."""
 
 _LOOKS_OF_PAGE: Final = (500, 4000)
