@@ -295,15 +295,11 @@ class EventSearch:
     def _fitting(self) -> Iterator[tuple[int, bytes]]:
         query = self._query
         low, high = self._bounds()
-        if (
-            not self._terms.wanted
-            and not self._terms.unwanted
-            and query.since is None
-            and query.until is None
-        ):
+        has_time = query.since is not None or query.until is not None
+        if not (self._terms.wanted or self._terms.unwanted or has_time):
             return self._paged(self._pages_by_rows(low, high))
         waiting = self._waiting(low, high)
-        if query.since is not None or query.until is not None or self._terms.wanted:
+        if has_time or self._terms.wanted:
             low, high = self._within_hours(low, high)
         pages = self._pages_by_terms(low, high) if self._terms.wanted else self._pages_by_rows(low, high)
         known = ((row, body) for row, body in self._paged(pages) if row not in waiting)
