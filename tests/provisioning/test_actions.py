@@ -147,7 +147,7 @@ def by_streams(world: World) -> None:
     url = "https://siem.example/hook"
     world.do(PutStream(stream_id, "siem", "webhook", {"url": url}, secrets, after=-1))
     last = seal(world.database, world.organisation_id, world.clock())
-    world.do(PutStream(stream_id, "siem", "webhook", {"url": f"{url}/2?key=1"}))
+    world.do(PutStream(stream_id, "siem", "webhook", {"url": f"{url}/2"}))
     world.do(PauseStream(stream_id))
     world.do(ResumeStream(stream_id))
     world.do(ReplayStream(stream_id, -1))

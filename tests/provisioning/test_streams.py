@@ -219,3 +219,15 @@ def test_a_secret_of_one_line_is_one_whatever_its_name() -> None:
     faults = find_stream_faults("sentinel", {}, {"client_secret": b"a\nb"})
 
     assert "the secret 'client_secret' is not one line of text" in faults
+
+
+def test_what_is_paused_or_goes_on_already_is_no_event_and_a_forgotten_secret_is_one(world: World) -> None:
+    one = put(world, secrets={**SECRETS, "second_signing_secret": b"more"})
+    world.do(one)
+    world.do(PauseStream(one.stream_id), PauseStream(one.stream_id))
+    world.do(ResumeStream(one.stream_id), ResumeStream(one.stream_id))
+    world.do(put(world, stream_id=one.stream_id, secrets={"second_signing_secret": None}))
+
+    actions = [body["action"] for body in world.bodies() if body["action"].startswith("stream.")]
+    assert actions == ["stream.created", "stream.paused", "stream.resumed", "stream.updated"]
+    assert stored(world, one.stream_id).fingerprints.keys() == {"signing_secret"}
