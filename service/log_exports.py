@@ -74,6 +74,9 @@ class ExportStream(Iterator[bytes]):
         self._digest, self._size = sha256(), 0
         self._event: EventId | None = None
         self._is_done = False
+        # Hashing goes on while the next events are read.
+        self._hasher = ThreadPoolExecutor(1)
+        self._hashing: Future[None] | None = None
         self.source = _Source(administration, query, format_, older)
 
     def begin(self) -> Self:
@@ -95,9 +98,14 @@ class ExportStream(Iterator[bytes]):
         except BaseException:
             self.close()
             raise
-        self._digest.update(chunk)
+        self._await_hash()
+        self._hashing = self._hasher.submit(self._digest.update, chunk)
         self._size += len(chunk)
         return chunk
+
+    def _await_hash(self) -> None:
+        if self._hashing is not None:
+            self._hashing.result()
 
     def close(self) -> None:
         """Tell how much has left."""
@@ -105,6 +113,8 @@ class ExportStream(Iterator[bytes]):
         if event is None:
             return
         self.source.close()
+        self._await_hash()
+        self._hasher.shutdown()
         changes = (
             FieldChange("format", None, self._format),
             *_told(self.source.tally, self._size, self._digest.hexdigest()),
