@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zipfile import ZipFile
 
 import pytest
 import structlog
@@ -233,8 +234,13 @@ def key_of(path: Path) -> str:
 
 def read_everything(shell: Shell, haystack: Haystack) -> None:
     """Every view and export of the log that the command line has."""
-    for form in ("jsonl", "csv"):
+    for form in ("jsonl", "csv", "ocsf"):
         haystack.add(f"export {form}", shell.answer("audit", "export", "--format", form))
+    bundle = shell.folder / "record.zip"
+    shell.answer("audit", "export", "--format", "bundle", "--output", str(bundle))
+    with ZipFile(bundle) as archive:
+        for name in archive.namelist():
+            haystack.add(f"bundle {name}", archive.read(name))
     events = shell.json("audit", "list", "--all", "--limit", "1000")
     for event in events[:MOST_SHOWN]:
         shell.answer("audit", "show", event["id"], "--children")
