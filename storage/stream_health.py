@@ -35,8 +35,8 @@ def _count(
     )
     return (
         select(
-            kind.label("kind"),
-            state.label("state"),
+            kind.label("kind_told"),
+            state.label("state_told"),
             func.count(owner.id.distinct()),
             func.coalesce(func.sum(case((waiting > 0, waiting), else_=0)), 0),
             func.min(audit_leaf.c.sealed_at),
@@ -53,7 +53,8 @@ def _count(
             )
         )
         .where(owner.removed_at.is_(None))
-        .group_by("kind", "state")
+        # By names that no column has: PostgreSQL takes a column first.
+        .group_by("kind_told", "state_told")
     )
 
 

@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from directory import changes, sso_changes
+from directory import audit_token_changes, changes, sso_changes, stream_changes
 from directory.changes import (
     AdministratorChange,
     AttributeMatch,
@@ -23,7 +23,7 @@ CHANGES: tuple[type, ...] = get_args(Change)
 def test_every_statement_of_the_modules_is_a_change_or_a_match() -> None:
     defined = {
         value
-        for module in (changes, sso_changes)
+        for module in (audit_token_changes, changes, sso_changes, stream_changes)
         for _, value in inspect.getmembers(module, inspect.isclass)
         if value.__module__ == module.__name__ and dataclasses.is_dataclass(value)
     }
