@@ -22,7 +22,8 @@ from tests.journeys.test_running import PATIENCE_SECONDS, fetch, running, start,
 
 ONCE = "user.created", "group.created", "group.member_added", "member.created"
 
-# A worker whose ids come from a mint that does something to its own process when it has given so many.
+# A worker whose ids come from a mint that does something to its own process when it has given so many, behind those
+# that its parts are named by.
 ODD_WORKER = dedent(
     """
     import os, signal, sys
@@ -37,7 +38,7 @@ ODD_WORKER = dedent(
     from service.worker import Worker
 
     class OddMint(SystemMint):
-        left = int(sys.argv[1])
+        left = 0
 
         def id(self):
             self.left -= 1
@@ -48,8 +49,10 @@ ODD_WORKER = dedent(
     settings = load_settings({name: text for name, text in os.environ.items() if name.startswith("USHER_")})
     set_up_logs(settings)
     with ExitStack() as stack:
-        wiring = replace(open_for_service(settings, stack), mint=OddMint())
-        Worker(wiring, Metrics(), concurrency=1).run()
+        mint = OddMint()
+        worker = Worker(replace(open_for_service(settings, stack), mint=mint), Metrics(), concurrency=1)
+        mint.left = int(sys.argv[1])
+        worker.run()
     """
 )
 
