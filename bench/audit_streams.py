@@ -67,7 +67,7 @@ def _measure(
     administration: Administration, certificates: Certificates, folder: Path, kind: str
 ) -> Iterator[Figure]:
     _seed(administration, EVENTS)
-    Sealer(administration.wiring).drain()
+    _seal(administration)
     if RSYSLOGD is not None:
         with _rsyslogd(certificates, folder) as (settings, count):
             rate = _rate(administration, "syslog", settings, {}, count)
@@ -199,6 +199,13 @@ def _wait_times(
         return waits
 
 
+def _seal(administration: Administration) -> None:
+    """Seal what waits, and let another sealer begin at once."""
+    sealer = Sealer(administration.wiring)
+    sealer.drain()
+    sealer.stop()
+
+
 @contextmanager
 def _stream(
     administration: Administration,
@@ -210,7 +217,7 @@ def _stream(
 ) -> Iterator[None]:
     stream_id = StreamId(administration.wiring.mint.id())
     administration.apply([PutStream(stream_id, f"bench {kind}", kind, settings, secrets, after)])
-    Sealer(administration.wiring).drain()
+    _seal(administration)
     yield
     administration.apply([RemoveStream(stream_id)])
 
