@@ -12,7 +12,8 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 def find_chromium(environ: Mapping[str, str]) -> str:
     """The program; without one the test is skipped, or failed when REQUIRE_CHROMIUM=1."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
+    path = environ.get("PATH", "")
+    found = next(filter(None, (shutil.which(name, path=path) for name in _NAMES)), None)
     if found is None:
         told = "no Chromium on PATH; install the package chromium"
         if environ.get("REQUIRE_CHROMIUM") == "1":
@@ -25,10 +26,9 @@ def find_chromium(environ: Mapping[str, str]) -> str:
 def running_chromium(environ: Mapping[str, str]) -> Iterator[Browser]:
     """The browser, without a window."""
     program = find_chromium(environ)
-    with sync_playwright() as playwright:
+    with (
+        sync_playwright() as playwright,
         # In a container everybody is root, and there the browser's own cage does not stand.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
+        playwright.chromium.launch(executable_path=program, args=["--no-sandbox"]) as browser,
+    ):
+        yield browser

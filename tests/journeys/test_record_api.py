@@ -83,9 +83,8 @@ def test_pages_follow_each_other_without_gap_or_repetition(auditor: Auditor) -> 
     while len(paged) < len(whole):
         assert answer.json is not None
         paged += [event["id"] for event in answer.json["events"]]
-        link = answer.headers.get("Link", "")
-        if link:
-            assert link == f'<?limit=3&order=oldest&after={answer.json["next"]}>; rel="next"'
+        link = answer.headers["Link"]
+        assert link == f'<?limit=3&order=oldest&after={answer.json["next"]}>; rel="next"'
         answer = auditor.get("/events", limit=3, order="oldest", after=answer.json["next"])
 
     assert paged[: len(whole)] == whole

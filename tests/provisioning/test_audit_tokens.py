@@ -107,8 +107,9 @@ def test_whoever_reads_by_a_token_makes_none(world: World) -> None:
 
 
 def test_a_token_of_nobody_is_not_found(world: World) -> None:
-    for change in (RevokeAuditToken("none"), OpenAuditSession("none", HELD, MONDAY + DAY)):
-        assert "no token 'none'" in refused(world, RefusalCode.NOT_FOUND, change)
+    for token_id in ("none", world.new_id()):
+        for change in (RevokeAuditToken(token_id), OpenAuditSession(token_id, HELD, MONDAY + DAY)):
+            assert f"no token '{token_id}'" in refused(world, RefusalCode.NOT_FOUND, change)
 
 
 def test_a_page_ends_with_its_hour_its_token_or_by_hand(world: World) -> None:

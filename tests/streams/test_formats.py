@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import orjson
 import pytest
@@ -40,6 +41,14 @@ def told(form: str, sample: str) -> dict[str, object]:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_record_is_as_its_file_says(form: str) -> None:
     assert form_samples.render(form) == (FOLDER / f"{form}.json").read_text(encoding="utf-8")
+
+
+def test_the_files_are_written_by_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form_samples, "FOLDER", tmp_path)
+
+    form_samples.write_files()
+
+    assert {path.stem for path in tmp_path.iterdir()} == set(FORMS)
 
 
 @pytest.mark.parametrize("form", FORMS)

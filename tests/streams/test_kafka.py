@@ -1,4 +1,7 @@
-"""Kafka: librdkafka's mock cluster behind real TLS, and brokers that lead elsewhere."""
+"""Kafka: librdkafka's mock cluster behind real TLS, and brokers that lead elsewhere.
+
+What cancels tasks runs in a thread of its own: by CPython 3.11 coverage loses the place in a thread that has done so.
+"""
 
 import contextlib
 import hashlib
@@ -10,6 +13,7 @@ import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Self
@@ -344,8 +348,8 @@ def test_a_broker_that_the_cluster_names_is_guarded_too(
     """The first broker is allowed; it names another, which is not."""
     allowed = (ip_network(f"{SECURED}/32"),)
     targets = Targets(allowed, lambda host, _: [SECURED if host == "localhost" else host])
-    with Front(certificates, cluster.port) as front:
-        refused = make(cluster.port, targets).send(batch(1))
+    with Front(certificates, cluster.port) as front, ThreadPoolExecutor() as pool:
+        refused = pool.submit(make(cluster.port, targets).send, batch(1)).result()
 
         assert front.connections == 1
     assert refused.verdict is Verdict.REFUSED
@@ -373,7 +377,8 @@ def test_brokers_that_have_gone_are_tried_again(
     kafka = make(cluster.port)
     with Front(certificates, cluster.port):
         assert kafka.send(batch(1)).verdict is Verdict.TAKEN
-    kafka.close()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(kafka.close).result()
     gone = kafka.send(batch(1))
     assert (gone.verdict, gone.text) == (
         Verdict.LATER,
@@ -408,7 +413,7 @@ def test_a_broker_brings_no_more_than_so_much(certificates: Certificates, make: 
             with context.wrap_socket(opened, server_side=True) as secured:
                 _read(secured)
                 secured.sendall(b"\x7f\xff\xff\xff")
-                while len(sent) < 2000:
+                while True:
                     secured.sendall(bytes(65_536))
                     sent.append(65_536)
         except OSError:

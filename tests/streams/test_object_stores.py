@@ -21,8 +21,7 @@ def test_a_store_that_is_demanded_fails_the_asking_test(tmp_path: Path) -> None:
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for() -> None:
-    with (
-        pytest.raises(OSError, match="has ended before it listened"),
-        Process([sys.executable, "-c", ""], {}),
-    ):
-        pass
+    process = Process([sys.executable, "-c", ""], {})
+
+    with pytest.raises(OSError, match="has ended before it listened"):
+        process.__enter__()
