@@ -25,6 +25,7 @@ OPTIONAL_SERVERS = {
     "idp_samlp": ("tests/idps/samlp_provider.py", *_PROVIDERS),
     "idp_simplesamlphp": ("tests/idps/simplesamlphp_provider.py", *_PROVIDERS),
     "moto": _STORES,
+    "rsyslog": (),
     "samba": ("tests/samba_dc.py", "tests/in_namespace.py", "tests/sync/ad_trees.py", *_DIRECTORIES),
 }
 """Markers of servers that need not be everywhere, and the modules that only their tests reach whole."""

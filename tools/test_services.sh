@@ -8,6 +8,7 @@
 # Samba's domain controller: likewise, and none of its services is started.
 # Identity providers: xmlsec1 for pysaml2 and SimpleSAMLphp likewise; npm's samlp into the environment's folder, where
 # node and npm are here.
+# rsyslog with TLS and Chromium: likewise, and nothing is started.
 # Object stores: npm's azurite likewise; moto into an environment of its own, for it and Usher want different versions of
 # the same library.
 set -u
@@ -116,6 +117,41 @@ install_simplesamlphp() {
         { apt-get update -qq && RUNLEVEL=1 apt-get install -qq --no-install-recommends -y $packages; }; } >/dev/null 2>&1
 }
 
+has_rsyslog() {
+    [ -x /usr/sbin/rsyslogd ] || command -v rsyslogd >/dev/null 2>&1 || return 1
+    for module in /usr/lib/*/rsyslog/lmnsd_gtls.so /usr/lib/rsyslog/lmnsd_gtls.so; do
+        [ -e "$module" ] && return 0
+    done
+    return 1
+}
+
+install_rsyslog() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing rsyslog for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    # Only the program is wanted: while it is installed, nothing may be started.
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && policy=/dev/null || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"; }
+    { apt-get install -qq --no-install-recommends -y rsyslog rsyslog-gnutls ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y rsyslog rsyslog-gnutls; }; } >/dev/null 2>&1
+    installed=$?
+    [ "$policy" = /dev/null ] || rm -f "$policy"
+    return "$installed"
+}
+
+has_chromium() {
+    command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+        command -v google-chrome >/dev/null 2>&1
+}
+
+install_chromium() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1 || return 1
+    echo "usher: installing Chromium for the tests" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get install -qq --no-install-recommends -y chromium ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends -y chromium; }; } >/dev/null 2>&1
+}
+
 samlp_folder=$(dirname "$python")/../idps/samlp
 samlp_lock=$(dirname "$0")/../tests/idps/samlp
 
@@ -184,6 +220,10 @@ has_samlp || install_samlp ||
     echo "usher: no Node.js with npm here; tests marked 'idp_samlp' will say so" >&2
 has_simplesamlphp || install_simplesamlphp ||
     echo "usher: no SimpleSAMLphp here; tests marked 'idp_simplesamlphp' will say so" >&2
+has_rsyslog || install_rsyslog ||
+    echo "usher: no rsyslogd with TLS here; tests marked 'rsyslog' will say so" >&2
+has_chromium || install_chromium ||
+    echo "usher: no Chromium here; tests marked 'chromium' will say so" >&2
 has_azurite || install_azurite ||
     echo "usher: no Node.js with npm here; tests marked 'azurite' will say so" >&2
 has_moto || install_moto ||

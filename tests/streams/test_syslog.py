@@ -32,7 +32,9 @@ NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 STREAM = StreamId("0195-stream")
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 FORM = Form("canonical", OrganisationId("org"), lambda: NOW, "1.2.3")
-RSYSLOGD = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+_LIBRARIES = Path("/usr/lib")
+_TLS = (*_LIBRARIES.glob("rsyslog/lmnsd_gtls.so"), *_LIBRARIES.glob("*/rsyslog/lmnsd_gtls.so"))
+RSYSLOGD = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") if _TLS else None
 
 
 def event(leaf_index: int, outcome: str = "success", **fields: str) -> SealedEvent:
@@ -241,7 +243,11 @@ input(type="imtcp" port="0" listenPortFileName="{folder}/port" address="127.0.0.
 """
 
 
-@pytest.mark.skipif(RSYSLOGD is None, reason="rsyslogd with gnutls is not installed")
+@pytest.mark.rsyslog
+@pytest.mark.skipif(
+    RSYSLOGD is None and os.environ.get("REQUIRE_RSYSLOG") != "1",
+    reason="no rsyslogd with TLS; install the packages rsyslog and rsyslog-gnutls",
+)
 def test_rsyslog_takes_every_message_in_order_by_mutual_tls(
     tmp_path: Path, certificates: Certificates
 ) -> None:
